@@ -1,0 +1,1 @@
+"""Image bytes: decoding, packing into shards, reading back, augmentation."""

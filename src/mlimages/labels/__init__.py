@@ -1,0 +1,1 @@
+"""What sources say about images (facts), and the tags derived from it."""

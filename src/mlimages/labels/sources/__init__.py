@@ -1,0 +1,1 @@
+"""One file a foreign annotation format; each reads it into facts."""

@@ -1,0 +1,1 @@
+"""Losses on sparse multi-label targets, one family a file."""

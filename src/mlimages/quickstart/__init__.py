@@ -1,0 +1,1 @@
+"""The guided run: the whole job once, small. Nothing else imports it."""

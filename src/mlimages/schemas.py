@@ -1,0 +1,137 @@
+"""Arrow schemas of every table: what another program needs in order to read a database."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+CATEGORIES = pa.schema(
+    [
+        ("category", pa.int32()),
+        ("key", pa.string()),  # a wnid such as n02084071, or namespace:key
+        ("names", pa.list_(pa.string())),
+        ("gloss", pa.string()),
+        ("source", pa.string()),
+        ("sensitive", pa.bool_()),
+    ]
+)
+HIERARCHY = pa.schema(
+    [("child", pa.int32()), ("parent", pa.int32()), ("hierarchy", pa.string())]
+)
+SOURCES = pa.schema(
+    [
+        ("source", pa.string()),
+        ("format", pa.string()),
+        ("single_label", pa.bool_()),  # one tag an image by design, as ImageNet
+        ("exhaustive", pa.list_(pa.int32())),  # categories for which silence means absence
+    ]
+)
+IMAGES = pa.schema(
+    [
+        ("row", pa.int32()),  # the join key of every other table
+        ("id", pa.string()),
+        ("sources", pa.list_(pa.string())),  # who annotated it
+        ("uris", pa.list_(pa.string())),  # candidate places of its bytes, in order of preference
+        ("licence", pa.string()),
+        ("author", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+    ]
+)
+SPLITS = pa.schema([("row", pa.int32()), ("split", pa.string())])
+FACTS = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("category", pa.int32()),
+        ("source", pa.string()),
+        ("present", pa.bool_()),
+        ("confidence", pa.float32()),
+        ("kind", pa.string()),  # one of FACT_KINDS
+    ]
+)
+FACT_KINDS = ("asserted", "verified", "machine", "exhaustive", "correction", "duplicate")
+REJECTS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("stage", pa.string()),  # import or pack
+        ("location", pa.string()),  # file, file:line or uri
+        ("reason", pa.string()),
+        ("row", pa.int32()),  # the image's row, for rejects of pack
+    ]
+)
+TAGS = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("categories", pa.list_(pa.int32())),
+        ("confidences", pa.list_(pa.float32())),
+        ("reasons", pa.list_(pa.int8())),  # index into TAG_REASONS
+        ("because", pa.list_(pa.int32())),  # the category that supports it most
+    ]
+)
+TAG_REASONS = ("asserted", "ancestor", "cooccurrence")
+POSTINGS = pa.schema(
+    [
+        ("category", pa.int32()),
+        ("row", pa.int32()),
+        ("confidence", pa.float32()),
+        ("reason", pa.int8()),
+    ]
+)
+COOCCURRENCE = pa.schema(
+    [
+        ("cause", pa.int32()),
+        ("effect", pa.int32()),
+        ("images", pa.int64()),  # images of the cause
+        ("predicted", pa.int64()),  # of these, predicted to show the effect
+        ("ratio", pa.float64()),
+    ]
+)
+PREDICTIONS = pa.schema(
+    [("row", pa.int32()), ("category", pa.int32()), ("probability", pa.float32())]
+)
+SHARD_INDEX = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("shard", pa.int32()),
+        ("offset", pa.int64()),  # of the image's first byte in the tar
+        ("length", pa.int64()),
+        ("crc32", pa.uint32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+    ]
+)
+
+READING_IMAGES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("uri", pa.string()),
+        ("split", pa.string()),
+        ("licence", pa.string()),
+        ("author", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+    ]
+)
+READING_FACTS = pa.schema(
+    [
+        ("image", pa.int32()),  # position in the reading's images
+        ("category", pa.int32()),
+        ("present", pa.bool_()),
+        ("confidence", pa.float32()),
+        ("kind", pa.string()),
+    ]
+)
+READING_REJECTS = pa.schema([("location", pa.string()), ("reason", pa.string())])
+
+TABLES = {
+    "categories": CATEGORIES,
+    "hierarchy": HIERARCHY,
+    "sources": SOURCES,
+    "images": IMAGES,
+    "splits": SPLITS,
+    "facts": FACTS,
+    "rejects": REJECTS,
+    "tags": TAGS,
+    "postings": POSTINGS,
+    "cooccurrence": COOCCURRENCE,
+    "shards/index": SHARD_INDEX,
+}

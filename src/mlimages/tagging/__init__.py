@@ -1,0 +1,1 @@
+"""Tags and features for a user's own photos."""

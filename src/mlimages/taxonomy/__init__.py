@@ -1,0 +1,1 @@
+"""WordNet synsets, the categories of a database, their hierarchies, and foreign label spaces."""

@@ -1,0 +1,1 @@
+"""Recipes, the order of data, the training loop, checkpoints and inference."""

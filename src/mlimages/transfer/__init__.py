@@ -1,0 +1,1 @@
+"""Carrying a learned representation to other tasks, one file a protocol."""
