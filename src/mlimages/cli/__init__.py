@@ -1,0 +1,150 @@
+"""The command line: `run(arguments)` finds the command, parses, calls, and turns errors into a line.
+
+Each command is one function in one module, named in `COMMANDS` and imported only when it is used:
+`mlimages --help` imports neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlimages.errors import MlimagesError, UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command's function lives, and the line that `mlimages --help` shows for it."""
+
+    function: str  # module:function, under mlimages.cli
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    "quickstart": Command("quickstart:quickstart", "run the whole job once, small; ends in a page"),
+    "taxonomy show": Command("taxonomy:show", "names, gloss and paths of a category"),
+    "taxonomy check": Command("taxonomy:check", "check a dictionary of categories"),
+    "taxonomy export": Command("taxonomy:export", "write the categories as a dictionary"),
+    "import": Command("import_:import_", "read annotations into a database, as facts"),
+    "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
+    "statistics": Command("statistics:statistics", "count images, categories and tags"),
+    "explain": Command("explain:explain", "say why an image has each of its tags"),
+    "pack": Command("pack:pack", "pack image bytes into shards"),
+    "check": Command("check:check", "verify checksums and reconcile counts"),
+    "train": Command("train:train", "train a network on a database"),
+    "evaluate": Command("evaluate:evaluate", "measure a network on a split"),
+    "predict": Command("predict:predict", "write a network's predictions as a table"),
+    "features": Command("features:features", "write feature vectors of photos"),
+    "probe": Command("probe:probe", "linear probe with N images a class"),
+    "tag": Command("tag:tag", "tag photos, with the path up the hierarchy"),
+}
+
+_EXAMPLES = """examples:
+  mlimages quickstart
+  mlimages tag photo.jpg
+  mlimages import imagenet train/ DB
+  mlimages pack --help"""
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; errors become one line on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return _dispatch(arguments)
+    except MlimagesError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        # Anything the library did not foresee still ends in a line with the place and the cause.
+        place = error.filename if error.filename is not None else "input or output"
+        return _fail(f"{place}: {error.strerror or error}; check the path and run again", 1)
+    except MemoryError:
+        return _fail("memory: not enough; close other programs or make the batch smaller", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write("error: " + " ".join(message.split()) + "\n")
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        from mlimages import __version__
+
+        print(f"mlimages {__version__}")
+        return 0
+    name, rest = _find(arguments)
+    module, function = COMMANDS[name].function.split(":")
+    command = getattr(importlib.import_module(f"mlimages.cli.{module}"), function)
+    return _call(command, name, rest)
+
+
+def _find(arguments: list[str]) -> tuple[str, list[str]]:
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS:
+            return name, arguments[words:]
+    group = [name for name in COMMANDS if name.startswith(arguments[0] + " ")]
+    if group and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
+        listed = ", ".join(group)
+        raise UsageError(arguments[0], "needs a second word", f"one of: {listed}")
+    word = " ".join(arguments[: 2 if group else 1])
+    raise UsageError(word, "no such command", nearest(word, COMMANDS) + " See: mlimages --help")
+
+
+def _call(command: Callable[..., int | None], name: str, arguments: list[str]) -> int:
+    """Parse with tyro and call; tyro's boxed errors become one UsageError."""
+    import tyro
+
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            call = tyro.cli(
+                _deferred(command), args=arguments, prog=f"mlimages {name}", add_help=True
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            return 0
+        raise UsageError(*_one_line(box.getvalue(), name)) from None
+    return call() or 0
+
+
+def _deferred(command: Callable[..., int | None]) -> Callable[..., Callable[[], int | None]]:
+    """A function of the same signature that only remembers the call.
+
+    So that parsing (whose errors are caught) is over before the command itself starts.
+    """
+    import functools
+
+    @functools.wraps(command)
+    def remember(*values: object, **options: object) -> Callable[[], int | None]:
+        return lambda: command(*values, **options)
+
+    return remember
+
+
+def _one_line(box: str, name: str) -> tuple[str, str, str]:
+    """Turn tyro's boxed message into (thing, cause, action)."""
+    lines = [re.sub(r"[│╭╮╰╯─]", " ", line).strip() for line in box.splitlines()]
+    text = " ".join(line for line in lines[1:] if line)
+    text = re.split(r"For full helptext|Argument helptext", text)[0].strip()
+    hint = re.search(r"Perhaps you meant: (--[\w-]+)", text)
+    cause = re.sub(r"Missing from mlimages [\w ]+:", "missing:", text.split("Perhaps you")[0])
+    cause = cause.strip().rstrip(".:") or "cannot be parsed"
+    action = f"did you mean {hint[1]}? " if hint else ""
+    return f"mlimages {name}", cause[:1].lower() + cause[1:], f"{action}see: mlimages {name} --help"
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())
+    about = "Build, complete, train on and use large multi-label image databases."
+    return f"usage: mlimages COMMAND ...\n\n{about}\n\ncommands:\n{listed}\n\n{_EXAMPLES}"
