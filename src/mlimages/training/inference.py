@@ -1,0 +1,191 @@
+"""Loading a trained network and running it: one object for every kind of model.
+
+    model = load_model("runs/photos")            # or a checkpoint folder, or "efficientnet-lite0"
+    batch = np.stack([model.preprocess(photo) for photo in photos])
+    probabilities = model.probabilities(batch)   # [photos, categories]
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from mlimages.errors import InputError, nearest
+
+logger = logging.getLogger(__name__)
+
+UNTRAINED = "untrained:"
+PACKAGED_MODELS = ("efficientnet-lite0",)
+
+
+@dataclass(frozen=True)
+class ModelCategory:
+    """One output of a model.
+
+    Attributes:
+        key: WordNet id such as `n02084071`, or `namespace:key`.
+        name: its names for people, such as "dog, domestic dog".
+        parents: keys of its direct parents, which need not be outputs themselves.
+    """
+
+    key: str
+    name: str
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready for use, with all that is needed to feed it and to read its answers.
+
+    Attributes:
+        name: what `load_model` was asked for.
+        categories: the outputs, in order.
+        activation: "sigmoid" (categories are judged apart) or "softmax" (they compete).
+        feature_dim: length of the vector before the classifier.
+        image_size: side of the square input, in pixels.
+        module: the network; has `features(x)` and `forward(x)` on float32 [batch, 3, size, size].
+        prepare: RGB uint8 [height, width, 3] -> RGB uint8 [size, size, 3].
+        mean, scale: the network's input is (pixel - mean) / scale.
+        device: where the network lives.
+    """
+
+    name: str
+    categories: tuple[ModelCategory, ...]
+    activation: Literal["sigmoid", "softmax"]
+    feature_dim: int
+    image_size: int
+    module: nn.Module
+    prepare: Callable[[np.ndarray], np.ndarray]
+    mean: float = 127.5
+    scale: float = 127.5
+    device: torch.device = torch.device("cpu")
+
+    def preprocess(self, image: np.ndarray) -> np.ndarray:
+        """RGB uint8 [height, width, 3] -> float32 [3, size, size], as the network wants it."""
+        square = self.prepare(image).astype(np.float32)
+        return np.ascontiguousarray(((square - self.mean) / self.scale).transpose(2, 0, 1))
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """float32 [batch, 3, size, size] -> float32 [batch, categories], each in [0, 1]."""
+        logits = self._run(self.module, batch)
+        if self.activation == "softmax":
+            return torch.softmax(logits, dim=1).cpu().numpy()
+        return torch.sigmoid(logits).cpu().numpy()
+
+    def features(self, batch: np.ndarray) -> np.ndarray:
+        """float32 [batch, 3, size, size] -> float32 [batch, feature_dim]."""
+        return self._run(self.module.features, batch).cpu().numpy()  # type: ignore[arg-type]
+
+    @torch.inference_mode()
+    def _run(self, function: Callable[[torch.Tensor], torch.Tensor], batch: np.ndarray):
+        images = torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
+        return function(images).float()
+
+
+def run_batches(
+    model: LoadedModel,
+    items: Iterable[np.ndarray],
+    function: Callable[[np.ndarray], np.ndarray],
+    batch_size: int = 64,
+) -> Iterator[np.ndarray]:
+    """Preprocess photos, run a method of the model over batches of them, and yield its results.
+
+    Args:
+        model: whose `preprocess` prepares each photo.
+        items: RGB uint8 [height, width, 3], each of any size.
+        function: `model.probabilities` or `model.features`.
+        batch_size: photos a batch; memory is proportional to it.
+
+    Yields:
+        The function's result for each batch, in order; the last may be shorter.
+    """
+    waiting: list[np.ndarray] = []
+    for item in items:
+        waiting.append(model.preprocess(item))
+        if len(waiting) == batch_size:
+            yield function(np.stack(waiting))
+            waiting.clear()
+    if waiting:
+        yield function(np.stack(waiting))
+
+
+def load_model(spec: str | Path, device: str = "cpu") -> LoadedModel:
+    """Load a model by name or place.
+
+    Args:
+        spec: a run folder (its newest intact checkpoint), a checkpoint folder, a packaged model
+            such as "efficientnet-lite0", or "untrained:" followed by any of these for the same
+            architecture with random weights (seed 0).
+        device: "cpu", "cuda", or "auto" for whichever is there.
+
+    Raises:
+        InputError: there is no such model.
+        CheckpointError: the run holds no intact checkpoint.
+        MissingExtraError: a packaged model's weights are not installed.
+    """
+    name = str(spec)
+    trained = not name.startswith(UNTRAINED)
+    target = name.removeprefix(UNTRAINED)
+    where = choose_device(device)
+    if target in PACKAGED_MODELS:
+        return _load_efficientnet_lite(name, trained, where)
+    if not Path(target).is_dir():
+        raise InputError(
+            target, "no such run or model", nearest(target, PACKAGED_MODELS) + " or a run folder"
+        )
+    return _load_checkpoint(name, Path(target), trained, where)
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device for "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: CUDA was asked for and is not available, or the name is unknown.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device {device!r}", "unknown", "use auto, cpu or cuda") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r}", "no CUDA device is available", "use auto or cpu")
+    return chosen
+
+
+def _load_efficientnet_lite(name: str, trained: bool, device: torch.device) -> LoadedModel:
+    from mlimages.models import efficientnet_lite
+    from mlimages.taxonomy.wordnet import wordnet
+
+    nouns = wordnet()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module: Any = efficientnet_lite.build(pretrained=trained)
+    categories = tuple(
+        ModelCategory(key, nouns.name(key), tuple(nouns.hypernyms(key)))
+        for key in efficientnet_lite.IMAGENET_KEYS
+    )
+    module = module.eval().to(device, memory_format=torch.channels_last)
+    return LoadedModel(
+        name=name,
+        categories=categories,
+        activation="softmax",
+        feature_dim=1280,
+        image_size=224,
+        module=module,
+        prepare=efficientnet_lite.prepare,
+        mean=float(efficientnet_lite.MEAN),
+        scale=float(efficientnet_lite.SCALE),
+        device=device,
+    )
+
+
+def _load_checkpoint(name: str, folder: Path, trained: bool, device: torch.device) -> LoadedModel:
+    raise NotImplementedError
