@@ -37,7 +37,8 @@ def storage_errors(path: Path) -> Iterator[None]:
                 path, "not writable", "choose another place or change its permissions"
             ) from error
         if error.errno in (errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR):
-            raise StorageError(path, f"cannot write ({error.strerror})", "choose another place") from error
+            cause = f"cannot write ({error.strerror})"
+            raise StorageError(path, cause, "choose another place") from error
         raise
 
 

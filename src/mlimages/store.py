@@ -1,6 +1,6 @@
 """A directory of generations: the commit, the writer's lock and the files of a database.
 
-`database.json` names every file of the current generation with its size and checksum. A command writes
+`database.json` names every file of the current generation with size and checksum. A command writes
 new files, syncs them, and then replaces `database.json`: that one rename is the commit. Files are
 never overwritten, so a reader that opened the old generation keeps reading it; files that no
 generation names (older ones, or those of a killed command) are swept by the next commit.
@@ -84,6 +84,7 @@ class Store:
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root, self.manifest = root, manifest
+        self._writing = False
 
     @classmethod
     def open(cls, root: Path | str) -> Store:
@@ -159,28 +160,43 @@ class Store:
         return damaged
 
     @contextmanager
-    def commit(self, purpose: str) -> Iterator[Commit]:
-        """Write a new generation: everything done inside the block becomes visible at its end.
-
-        An exception inside leaves the old generation, and none of the new files.
+    def writing(self, purpose: str) -> Iterator[None]:
+        """Hold the writer's lock over several commits; a command of one commit needs only that.
 
         Raises:
             DatabaseError: another writer holds the lock.
             StorageError: the disk is full or not writable.
         """
+        if self._writing:
+            yield
+            return
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             with _writer_lock(self.root, purpose):
                 if (self.root / MANIFEST).exists():
                     self.refresh()
                 _sweep(self.root, self.manifest)
-                commit = Commit(self)
+                self._writing = True
                 try:
-                    yield commit
-                    commit.publish()
-                except BaseException:
-                    commit.abandon()
-                    raise
+                    yield
+                finally:
+                    self._writing = False
+
+    @contextmanager
+    def commit(self, purpose: str) -> Iterator[Commit]:
+        """Write a new generation: everything done inside the block becomes visible at its end.
+
+        An exception inside leaves the old generation, and none of the new files. Raises as
+        `writing` does.
+        """
+        with self.writing(purpose):
+            commit = Commit(self)
+            try:
+                yield commit
+                commit.publish()
+            except BaseException:
+                commit.abandon()
+                raise
 
 
 class Commit:
@@ -217,7 +233,7 @@ class Commit:
             entries.append(self._write(name, table, len(entries)))
 
     def add_shard(self, path: Path, images: int) -> None:
-        """Take a finished shard, already at its final place under `shards/`, into the generation."""
+        """Take a finished shard, already at its place under `shards/`, into the generation."""
         self._written.append(path)
         relative = path.relative_to(self._store.root).as_posix()
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""The command line: `run(arguments)` finds the command, parses, calls, and turns errors into a line.
+"""The command line: `run(arguments)` finds the command, parses, calls; errors become one line.
 
 Each command is one function in one module, named in `COMMANDS` and imported only when it is used:
 `mlimages --help` imports neither numpy nor torch.

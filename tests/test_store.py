@@ -1,0 +1,157 @@
+"""The store: commits are whole or not at all, and readers keep their generation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mlimages.errors import DatabaseError, StorageError
+from mlimages.schemas import SPLITS
+from mlimages.store import Store
+
+
+def splits(*rows: int) -> pa.Table:
+    return pa.table({"row": list(rows), "split": ["train"] * len(rows)}, schema=SPLITS)
+
+
+def make(root: Path, *rows: int) -> Store:
+    store = Store.create(root)
+    with store.commit("test") as commit:
+        commit.replace("splits", splits(*rows))
+    return store
+
+
+def files(root: Path) -> set[str]:
+    return {path.name for path in root.rglob("*") if path.is_file()} - {".lock"}
+
+
+def test_a_commit_is_read_back(tmp_path: Path) -> None:
+    make(tmp_path / "db", 1, 2)
+    store = Store.open(tmp_path / "db")
+    assert store.table("splits")["row"].to_pylist() == [1, 2]
+    assert store.table("facts").num_rows == 0
+
+
+def test_appending_keeps_earlier_rows_in_order(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1)
+    for row in (2, 3):
+        with store.commit("test") as commit:
+            commit.append("splits", splits(row))
+    assert Store.open(tmp_path / "db").table("splits")["row"].to_pylist() == [1, 2, 3]
+
+
+def test_a_failed_commit_leaves_the_old_generation_and_no_new_files(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1)
+    before = files(tmp_path / "db")
+
+    def fail() -> None:
+        with store.commit("test") as commit:
+            commit.replace("splits", splits(9))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert files(tmp_path / "db") == before
+    assert Store.open(tmp_path / "db").table("splits")["row"].to_pylist() == [1]
+
+
+def test_a_reader_keeps_its_generation_while_a_writer_commits(tmp_path: Path) -> None:
+    make(tmp_path / "db", 1)
+    reader = Store.open(tmp_path / "db")
+    with Store.open(tmp_path / "db").commit("test") as commit:
+        commit.replace("splits", splits(2))
+    assert reader.table("splits")["row"].to_pylist() == [1]
+
+
+def test_files_of_killed_commands_are_swept_by_the_next_commit(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1)
+    (tmp_path / "db" / "facts-000099-000.parquet").write_bytes(b"left")
+    (tmp_path / "db" / "images-1.parquet.partial").write_bytes(b"left")
+    with store.commit("test") as commit:
+        commit.append("splits", splits(2))
+    assert {name.split("-")[0] for name in files(tmp_path / "db")} == {"splits", "database.json"}
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1)
+    code = textwrap.dedent(
+        f"""
+        from mlimages.store import Store
+        from mlimages.errors import DatabaseError
+        try:
+            with Store.open({str(tmp_path / "db")!r}).commit("second"):
+                pass
+        except DatabaseError as error:
+            print(error)
+        """
+    )
+    with store.commit("the first writer"):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "locked by process" in run.stdout
+    assert "the first writer" in run.stdout
+
+
+def test_a_full_disk_leaves_the_old_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make(tmp_path / "db", 1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mlimages.store.pq.write_table", full)
+    with pytest.raises(StorageError, match="no space left"), store.commit("test") as commit:
+        commit.replace("splits", splits(2))
+    assert Store.open(tmp_path / "db").table("splits")["row"].to_pylist() == [1]
+    assert not list((tmp_path / "db").glob("*.partial"))
+
+
+def test_damage_is_found_and_named(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1, 2, 3)
+    (entry,) = store.manifest.files["splits"]
+    path = tmp_path / "db" / entry.path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    assert store.damaged_files() == [(entry.path, "checksum differs")]
+    path.write_bytes(content[:-1])
+    with pytest.raises(DatabaseError, match="size differs"):
+        store.table("splits")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"generation": 1, "format_version": 99, "files": {}, "info": {}}', "format version 99"),
+    ],
+)
+def test_a_damaged_manifest_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "database.json").write_text(content)
+    with pytest.raises(DatabaseError, match=message):
+        Store.open(tmp_path)
+
+
+def test_a_manifest_cannot_name_files_outside(tmp_path: Path) -> None:
+    make(tmp_path / "db", 1)
+    path = tmp_path / "db" / "database.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["splits"][0]["path"] = "../secret.parquet"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DatabaseError, match="outside"):
+        Store.open(tmp_path / "db")
+
+
+def test_a_folder_with_other_files_is_not_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(DatabaseError, match="not empty"):
+        Store.create(tmp_path)
+    with pytest.raises(DatabaseError, match="not a database"):
+        Store.open(tmp_path)
