@@ -16,8 +16,9 @@ PACKAGE = Path(mlimages.__file__).parent
 # Each stage may import those before it. Stages of one tuple may not import each other.
 ORDER = [
     ("errors",),
-    ("schemas", "storage", "progress"),
+    ("schemas", "storage", "progress", "reports"),
     ("store",),
+    ("checking",),
     ("taxonomy",),
     ("labels",),
     ("images",),
@@ -57,9 +58,7 @@ MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if stage_of(path) in R
 def test_imports_point_left_only(path: Path) -> None:
     stage = stage_of(path)
     wrong = {
-        other
-        for other in imported_stages(path)
-        if other != stage and RANK[other] >= RANK[stage]
+        other for other in imported_stages(path) if other != stage and RANK[other] >= RANK[stage]
     }
     assert not wrong, f"{stage} must not import {wrong}"
 

@@ -1,0 +1,63 @@
+"""Whether a database is whole: checksums of its files, and counts that reconcile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlimages.store import Store
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """(name, passed, what was counted) for each check."""
+
+    passed: bool
+    checks: list[tuple[str, bool, str]]
+
+
+def check_store(store: Store) -> CheckReport:
+    """Verify every file of a generation, then reconcile imports, images, shards and tags."""
+    damaged = store.damaged_files()
+    files = sum(len(entries) for entries in store.manifest.files.values())
+    what = "; ".join(f"{path}: {why}" for path, why in damaged[:5])
+    checks = [("files", not damaged, what or f"{files} files match their checksums")]
+    if not damaged:
+        checks += [_check_imports(store), _check_images(store), _check_pack(store)]
+        if "tags" in store.manifest.info:
+            checks.append(_check_tags(store))
+    return CheckReport(all(good for _, good, _ in checks), checks)
+
+
+def pack_rejects(rejects: pa.Table) -> pa.Table:
+    """Those rejects that packing named."""
+    return rejects.filter(pc.equal(rejects["stage"], "pack"))
+
+
+def _check_imports(store: Store) -> tuple[str, bool, str]:
+    inputs = store.manifest.info["inputs"]
+    read, kept, lost = (sum(i[key] for i in inputs) for key in ("read", "kept", "rejected"))
+    return "imports", read == kept + lost, f"read {read:,} = kept {kept:,} + rejected {lost:,}"
+
+
+def _check_images(store: Store) -> tuple[str, bool, str]:
+    new = sum(entry["new_images"] for entry in store.manifest.info["inputs"])
+    held = store.table("images", ["row"]).num_rows
+    return "images", new == held, f"{new:,} new in imports, {held:,} in the table"
+
+
+def _check_pack(store: Store) -> tuple[str, bool, str]:
+    images = set(store.table("images", ["row"])["row"].to_pylist())
+    packed = store.table("shards/index", ["row"])["row"].to_pylist()
+    lost = pack_rejects(store.table("rejects"))["row"].to_pylist()
+    waiting = len(images) - len(packed) - len(lost)
+    good = len(set(packed) | set(lost)) == len(packed) + len(lost) and images >= set(packed)
+    note = f"{len(packed):,} packed + {len(lost):,} rejected + {waiting:,} waiting = "
+    return "pack", good, note + f"{len(images):,}"
+
+
+def _check_tags(store: Store) -> tuple[str, bool, str]:
+    said, held = store.manifest.info["tags"]["tags"], store.table("postings").num_rows
+    return "tags", said == held, f"{said:,} derived, {held:,} in postings"

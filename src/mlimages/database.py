@@ -1,0 +1,307 @@
+"""The database: one directory that ties taxonomy, labels and images together.
+
+    db = Database.create("DB", released_taxonomy())
+    db.add(imagenet.read("train/", db.taxonomy))   # facts: what a source said
+    db.complete(Rules())                           # tags: what follows from the facts
+    db.pack()                                      # shards: the images' bytes
+    db.select(split="train")                       # rows and tags to train on
+
+The work itself is done by pure functions in `labels` and `images`; here their results are read from
+and committed to the directory described in docs/database.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlimages.checking import CheckReport, check_store, pack_rejects
+from mlimages.errors import DatabaseError, InputError
+from mlimages.images.packing import PackEntry, pack_shards
+from mlimages.images.shards import ShardReader
+from mlimages.labels import cooccurrence, explanation, statistics
+from mlimages.labels.merging import merge_reading
+from mlimages.labels.reading import Reading
+from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
+from mlimages.reports import CompletionReport, ImportReport, PackReport
+from mlimages.store import Store
+from mlimages.taxonomy.categories import Taxonomy
+
+Part = Literal["all", "multi", "single"]
+SHOWN_REJECTS = 20
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images and their tags, sparse, in row order.
+
+    Attributes:
+        rows: int32 [n], ascending.
+        indptr: int64 [n + 1]; tags of image i are at indptr[i]:indptr[i + 1].
+        categories: int32 [tags], vocabulary indices.
+        confidences: float32 [tags].
+    """
+
+    rows: np.ndarray
+    indptr: np.ndarray
+    categories: np.ndarray
+    confidences: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Database:
+    """A database directory, open at its newest generation."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @classmethod
+    def open(cls, root: Path | str) -> Database:
+        """Open a database; raises DatabaseError when `root` holds none."""
+        return cls(Store.open(root))
+
+    @classmethod
+    def create(cls, root: Path | str, taxonomy: Taxonomy) -> Database:
+        """Create an empty database of a vocabulary.
+
+        Raises:
+            DatabaseError: `root` is a database already, or holds other files.
+        """
+        store = Store.create(root)
+        categories, hierarchy = taxonomy.to_tables()
+        with store.commit("create") as commit:
+            commit.replace("categories", categories)
+            commit.replace("hierarchy", hierarchy)
+            commit.info["inputs"] = []
+        return cls(store)
+
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        return self.store.root
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The vocabulary with its hierarchies."""
+        return Taxonomy.from_tables(self.store.table("categories"), self.store.table("hierarchy"))
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the last completion; raises DatabaseError before the first."""
+        if "rules" not in self.store.manifest.info:
+            raise DatabaseError(self.root, "has no tags yet", "run: mlimages complete DB")
+        return Rules(**self.store.manifest.info["rules"])
+
+    def add(self, reading: Reading) -> ImportReport:
+        """Take in what a source said. Facts are only ever added; tags are derived by `complete`."""
+        with self.store.commit(f"import {reading.source}") as commit:
+            merged = merge_reading(
+                *(commit.table(name) for name in ("images", "splits", "sources", "facts")), reading
+            )
+            for name in ("images", "splits", "sources"):
+                commit.replace(name, getattr(merged, name))
+            commit.append("facts", merged.facts)
+            stays = commit.table("rejects")
+            # Importing a source again replaces what was wrong with it the last time.
+            again = pc.and_(
+                pc.equal(stays["source"], reading.source), pc.equal(stays["stage"], "import")
+            )
+            same = pc.and_(again, pc.is_in(stays["location"], merged.rejects["location"]))
+            commit.replace(
+                "rejects", pa.concat_tables([stays.filter(pc.invert(same)), merged.rejects])
+            )
+            report = ImportReport(
+                reading.source,
+                reading.images.num_rows + reading.rejects.num_rows,
+                reading.images.num_rows,
+                reading.rejects.num_rows,
+                merged.new_images,
+                merged.merged_images,
+                merged.facts.num_rows,
+                _first(merged.rejects),
+                list(reading.notes),
+            )
+            counts = {
+                key: value
+                for key, value in asdict(report).items()
+                if key not in ("first_rejects", "notes")
+            }
+            commit.info["inputs"].append({**counts, "format": reading.format})
+        return report
+
+    def complete(
+        self, rules: Rules | None = None, predictions: pa.Table | None = None
+    ) -> CompletionReport:
+        """Derive all tags from the facts: one pure function of (facts, taxonomy, rules).
+
+        Args:
+            rules: thresholds and the hierarchy; the defaults are the paper's.
+            predictions: schemas.PREDICTIONS of the single-label part, from `mlimages predict`;
+                without them only ancestors are added.
+        """
+        rules = rules or Rules()
+        hierarchy = self.taxonomy.hierarchy(rules.hierarchy)
+        with self.store.commit("complete") as commit:
+            facts, images = commit.table("facts"), commit.table("images")
+            if images.num_rows == 0:
+                raise DatabaseError(self.root, "holds no images", "run: mlimages import")
+            pairs = None
+            if predictions is not None:
+                pairs = cooccurrence.from_predictions(
+                    predictions, facts, images, commit.table("sources"), hierarchy, rules
+                )
+            absent = absent_categories(facts, images, commit.table("sources"))
+            tags = derive_tags(facts, images.num_rows, hierarchy, pairs, absent)
+            commit.replace("tags", tags.to_table())
+            commit.replace("postings", tags.to_postings())
+            if pairs is not None:
+                commit.replace("cooccurrence", pairs)
+            else:
+                commit.replace("cooccurrence", commit.table("cooccurrence").slice(0, 0))
+            commit.info["rules"] = asdict(rules)
+            report = CompletionReport(
+                images.num_rows,
+                len(tags.categories),
+                tags.count_by_reason(),
+                len(np.unique(tags.categories)),
+                0 if pairs is None else pairs.num_rows,
+            )
+            commit.info["tags"] = asdict(report)
+        return report
+
+    def pack(self, shard_bytes: int = 512_000_000) -> PackReport:
+        """Pack the images' bytes into shards; one commit a shard, so it continues where it stopped.
+
+        Images rejected before are tried again. Raises StorageError on a full disk.
+        """
+        if shard_bytes < 1024:
+            raise InputError("shard size", f"{shard_bytes} bytes is too small", "use 1,024 or more")
+        with self.store.writing("pack"):
+            images = self.store.table("images")
+            if images.num_rows == 0:
+                raise DatabaseError(self.root, "holds no images", "run: mlimages import")
+            done = set(self.store.table("shards/index", ["row"])["row"].to_pylist())
+            self._forget_pack_rejects()
+            entries = (
+                PackEntry(record["row"], record["id"], record["uris"])
+                for record in images.select(["row", "id", "uris"]).to_pylist()
+                if record["row"] not in done
+            )
+            packed = 0
+            number = len(self.store.manifest.files.get("shards", []))
+            total = images.num_rows - len(done)
+            for shard in pack_shards(
+                entries, self.root / "shards", number, shard_bytes=shard_bytes, total=total
+            ):
+                with self.store.commit("pack") as commit:
+                    if shard.path is not None:
+                        commit.add_shard(shard.path, shard.index.num_rows)
+                    commit.append("shards/index", shard.index)
+                    commit.append("rejects", shard.rejects)
+                packed += shard.index.num_rows
+        rejects = pack_rejects(self.store.table("rejects"))
+        shards = len(self.store.manifest.files.get("shards", []))
+        return PackReport(
+            images.num_rows, packed, len(done), rejects.num_rows, shards, _first(rejects)
+        )
+
+    def select(
+        self, split: str | None = None, part: Part = "all", packed: bool = True
+    ) -> Selection:
+        """Choose images with their tags.
+
+        Args:
+            split: name of a split, or None for all.
+            part: "single" for images that only single-label sources (as ImageNet) annotated,
+                "multi" for the others, "all" for both.
+            packed: only images whose bytes are in a shard.
+
+        Raises:
+            DatabaseError: there are no tags yet, or no image is left.
+        """
+        _ = self.rules
+        images = self.store.table("images", ["row", "sources"])
+        keep = np.ones(images.num_rows, dtype=bool)
+        if split is not None:
+            keep &= self._in_split(split, images.num_rows)
+        if part != "all":
+            keep &= self.single_label_rows() == (part == "single")
+        if packed:
+            has_bytes = np.zeros(images.num_rows, dtype=bool)
+            has_bytes[self.store.table("shards/index", ["row"])["row"].to_numpy()] = True
+            keep &= has_bytes
+        if not keep.any():
+            what = f"no image in split {split!r}, part {part!r}" if split else f"no image, {part=}"
+            hint = "run: mlimages pack DB" if packed else "import images of that kind"
+            raise DatabaseError(self.root, what, hint)
+        tags = Tags.from_table(self.store.table("tags"))
+        rows = np.flatnonzero(keep).astype(np.int32)
+        return Selection(rows, *tags.take(rows))
+
+    def single_label_rows(self) -> np.ndarray:
+        """bool [images]: whether only single-label sources annotated the image."""
+        sources = {
+            record["source"]: record["single_label"]
+            for record in self.store.table("sources").to_pylist()
+        }
+        said = self.store.table("images", ["sources"])["sources"].to_pylist()
+        return np.array([all(sources[name] for name in names) for names in said], dtype=bool)
+
+    def reader(self) -> ShardReader:
+        """Random access to the packed images' bytes by row."""
+        return ShardReader(self.root / "shards", self.store.table("shards/index"))
+
+    def row_of(self, image: str) -> int:
+        """Row of an image by its id; raises InputError when there is none."""
+        index = pc.index(self.store.table("images", ["id"])["id"], image).as_py()
+        if index < 0:
+            raise InputError(image, "no image of this id", f"see {self.root}/images-*")
+        return index
+
+    def explain(self, image: str) -> explanation.Explanation:
+        """Every support of each tag of an image, by its id."""
+        names = ("facts", "tags", "cooccurrence", "images")
+        hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
+        tables = {name: self.store.table(name) for name in names}
+        return explanation.explain(self.row_of(image), self.taxonomy, hierarchy, **tables)
+
+    def statistics(self) -> statistics.Statistics:
+        """The paper's table and the data of its figures."""
+        _ = self.rules
+        names = ("images", "sources", "facts", "tags", "splits")
+        tables = {name: self.store.table(name) for name in names}
+        return statistics.compute(self.taxonomy, **tables)
+
+    def check(self) -> CheckReport:
+        """Verify checksums, and that all counts reconcile."""
+        return check_store(self.store)
+
+    def _in_split(self, split: str, count: int) -> np.ndarray:
+        table = self.store.table("splits")
+        known = pc.unique(table["split"]).to_pylist()
+        if split not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InputError(split, "no such split in the database", f"known: {listed}")
+        chosen = np.zeros(count, dtype=bool)
+        chosen[table.filter(pc.equal(table["split"], split))["row"].to_numpy()] = True
+        return chosen
+
+    def _forget_pack_rejects(self) -> None:
+        rejects = self.store.table("rejects")
+        stays = rejects.filter(pc.not_equal(rejects["stage"], "pack"))
+        if stays.num_rows < rejects.num_rows:
+            with self.store.commit("pack") as commit:
+                commit.replace("rejects", stays)
+
+
+def _first(rejects: pa.Table) -> list[tuple[str, str]]:
+    rows = rejects.select(["location", "reason"]).slice(0, SHOWN_REJECTS).to_pylist()
+    return [(row["location"], row["reason"]) for row in rows]

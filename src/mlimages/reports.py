@@ -1,0 +1,43 @@
+"""What the steps of a database report: counts that reconcile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """Counts of one import; read = kept + rejected, kept = new_images + merged_images."""
+
+    source: str
+    read: int
+    kept: int
+    rejected: int
+    new_images: int
+    merged_images: int
+    facts: int
+    first_rejects: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CompletionReport:
+    """Counts of one completion: tags by reason, and the co-occurring pairs that passed."""
+
+    images: int
+    tags: int
+    by_reason: dict[str, int]
+    categories_with_images: int
+    cooccurrence_pairs: int
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """Counts of one packing; images = packed + already_packed + rejected."""
+
+    images: int
+    packed: int
+    already_packed: int
+    rejected: int
+    shards: int
+    first_rejects: list[tuple[str, str]]
