@@ -21,7 +21,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 benchmarks: $(VENV)/.installed-dev
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks
 
 # The extras of a user; then those of a developer on top.
 $(VENV)/.installed: pyproject.toml
