@@ -25,7 +25,7 @@ def main() -> None:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make benchmarks`. Both sides of a comparison ran in the same process or run, in turns.",
+        "Written by `make benchmarks`; both sides of a comparison ran in turns, in the same run.",
         "",
         "| benchmark | figure | value |",
         "|---|---|---|",
