@@ -1,1 +1,1 @@
-"""Multi-label metrics."""
+"""Measures of multi-label predictions; NumPy only."""
