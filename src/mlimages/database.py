@@ -111,10 +111,10 @@ class Database:
             commit.append("facts", merged.facts)
             stays = commit.table("rejects")
             # Importing a source again replaces what was wrong with it the last time.
-            again = pc.and_(
-                pc.equal(stays["source"], reading.source), pc.equal(stays["stage"], "import")
+            same = pc.and_(
+                pc.equal(stays["source"], reading.source),
+                pc.is_in(stays["location"], merged.rejects["location"]),
             )
-            same = pc.and_(again, pc.is_in(stays["location"], merged.rejects["location"]))
             commit.replace(
                 "rejects", pa.concat_tables([stays.filter(pc.invert(same)), merged.rejects])
             )
@@ -126,6 +126,7 @@ class Database:
                 merged.new_images,
                 merged.merged_images,
                 merged.facts.num_rows,
+                reading.line_rejects.num_rows,
                 _first(merged.rejects),
                 list(reading.notes),
             )

@@ -16,6 +16,7 @@ class ImportReport:
     new_images: int
     merged_images: int
     facts: int
+    dropped_annotations: int  # of kept images; each is named in the table of rejects
     first_rejects: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

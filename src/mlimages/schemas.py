@@ -14,9 +14,7 @@ CATEGORIES = pa.schema(
         ("sensitive", pa.bool_()),
     ]
 )
-HIERARCHY = pa.schema(
-    [("child", pa.int32()), ("parent", pa.int32()), ("hierarchy", pa.string())]
-)
+HIERARCHY = pa.schema([("child", pa.int32()), ("parent", pa.int32()), ("hierarchy", pa.string())])
 SOURCES = pa.schema(
     [
         ("source", pa.string()),
@@ -52,7 +50,7 @@ FACT_KINDS = ("asserted", "verified", "machine", "exhaustive", "correction", "du
 REJECTS = pa.schema(
     [
         ("source", pa.string()),
-        ("stage", pa.string()),  # import or pack
+        ("stage", pa.string()),  # import, annotation (dropped from a kept image) or pack
         ("location", pa.string()),  # file, file:line or uri
         ("reason", pa.string()),
         ("row", pa.int32()),  # the image's row, for rejects of pack

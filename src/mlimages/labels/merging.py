@@ -131,14 +131,16 @@ def _new_facts(facts: pa.Table, reading: Reading, rows: np.ndarray) -> pa.Table:
 
 
 def _reject_rows(reading: Reading) -> pa.Table:
-    count = reading.rejects.num_rows
+    """Entries without an image ("import"), then annotations dropped from kept ones ("annotation")."""
+    found = pa.concat_tables([reading.rejects, reading.line_rejects])
+    stages = ["import"] * reading.rejects.num_rows + ["annotation"] * reading.line_rejects.num_rows
     return pa.table(
         {
-            "source": pa.array([reading.source] * count, pa.string()),
-            "stage": pa.array(["import"] * count, pa.string()),
-            "location": reading.rejects["location"],
-            "reason": reading.rejects["reason"],
-            "row": pa.nulls(count, pa.int32()),
+            "source": pa.array([reading.source] * found.num_rows, pa.string()),
+            "stage": pa.array(stages, pa.string()),
+            "location": found["location"],
+            "reason": found["reason"],
+            "row": pa.nulls(found.num_rows, pa.int32()),
         },
         schema=REJECTS,
     )
