@@ -102,7 +102,7 @@ def prepare(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     shorter = min(height, width)
     side = max(1, shorter * IMAGE_SIZE // (IMAGE_SIZE + CROP_PADDING))
-    top, left = (height - side + 1) // 2, (width - side + 1) // 2
+    top, left = (height - side) // 2, (width - side) // 2
     square = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
     return np.asarray(square.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
 
