@@ -62,6 +62,12 @@ class TrainingError(MlimagesError):
     """Training had to stop, for instance at a non-finite loss."""
 
 
+class InterruptedTrainingError(TrainingError):
+    """Training was asked to stop (Ctrl-C, SIGTERM); its state is saved."""
+
+    exit_code = 130
+
+
 class MissingExtraError(MlimagesError):
     """An optional dependency is not installed."""
 

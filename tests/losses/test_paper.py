@@ -132,9 +132,7 @@ def test_micro_batches_add_up_to_the_whole_batch():
     targets = SparseTargets.from_dense(z)
     whole.begin_step(targets, 0)
     parts.begin_step(targets, 0)
-    total = sum(
-        parts(x[i : i + 3], SparseTargets.from_dense(z[i : i + 3])) for i in range(0, 8, 3)
-    )
+    total = sum(parts(x[i : i + 3], SparseTargets.from_dense(z[i : i + 3])) for i in range(0, 8, 3))
     torch.testing.assert_close(total, whole(x, targets))
 
 

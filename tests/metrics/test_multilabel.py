@@ -65,8 +65,10 @@ def test_macro_and_micro_equal_references(example, minimum):
     expected = average_precision_score(dense[:, enough], scores[:, enough], average="micro")
     assert result.map_micro == pytest.approx(expected)
     torched = multilabel_average_precision(
-        torch.tensor(scores[:, enough]).sigmoid(), torch.tensor(dense[:, enough]).int(),
-        num_labels=int(enough.sum()), average="macro",
+        torch.tensor(scores[:, enough]).sigmoid(),
+        torch.tensor(dense[:, enough]).int(),
+        num_labels=int(enough.sum()),
+        average="macro",
     )
     assert result.map_macro == pytest.approx(torched.item(), abs=1e-6)
 

@@ -3,15 +3,15 @@
 Every image counts as a negative of every category it is not tagged with ("closed-world"): with
 incomplete tags the numbers are too low, the same for all models.
 
-- Instance level, top k: P = mean of |T & K| / k and R = mean of |T & K| / |T| over the images with at
-  least one tag, where T are an image's tags and K its k highest scores.
+- Instance level, top k: P = mean of |T & K| / k and R = mean of |T & K| / |T| over the images with
+  at least one tag, where T are an image's tags and K its k highest scores.
 - Class level, top k: for each category P = hits / times predicted (0 when never) and R = hits /
   positives, averaged over the categories with at least one positive.
 - F1 is taken from the averaged P and R, at both levels.
-- Average precision: the area under the precision-recall steps, sum (R_n - R_(n-1)) P_n over distinct
-  scores, as scikit-learn and torchmetrics compute it: tied scores enter together, so a constant
-  score has the category's prevalence. Macro: mean over the categories with enough positives.
-  Micro: over all image-category pairs of these same categories.
+- Average precision: the area under the precision-recall steps, sum (R_n - R_(n-1)) P_n over
+  distinct scores, as scikit-learn and torchmetrics compute it: tied scores enter together, so a
+  constant score has the category's prevalence. Macro: mean over the categories with enough
+  positives. Micro: over all image-category pairs of these same categories.
 """
 
 from __future__ import annotations
@@ -224,8 +224,8 @@ class MultilabelMetrics:
 def average_precision(scores: np.ndarray, positive_rows: np.ndarray) -> float:
     """Average precision of one category, tied scores entering together.
 
-    At a positive's score the precision is (positives scored at least so) / (all scored at least so),
-    and the average over positives is the area under the steps.
+    At a positive's score the precision is (positives scored at least so) / (all scored so), and
+    the average over positives is the area under the steps.
 
     Args:
         scores: [images].
@@ -244,7 +244,7 @@ def _mean_precision(positives: np.ndarray, thresholds: np.ndarray, at_least: np.
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """bool [B, C]: each row's k highest scores (all, with fewer columns); ties: lowest index first."""
+    """bool [B, C]: each row's k highest scores (or all); of ties the lowest indices."""
     if k >= scores.shape[1]:
         return np.ones(scores.shape, dtype=bool)
     kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]

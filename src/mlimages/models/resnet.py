@@ -114,9 +114,7 @@ class ResNet(nn.Module):
         self.stem = nn.Conv2d(3, stem_channels, kernel, 2, padding=kernel // 2, bias=False)
         self.stages = nn.ModuleList()
         in_channels = stem_channels
-        for blocks, channels in zip(
-            STAGE_BLOCKS[config.depth], config.stage_channels, strict=True
-        ):
+        for blocks, channels in zip(STAGE_BLOCKS[config.depth], config.stage_channels, strict=True):
             stage = nn.Sequential(Bottleneck(in_channels, channels, 2, momentum))
             for _ in range(blocks - 1):
                 stage.append(Bottleneck(channels, channels, 1, momentum))

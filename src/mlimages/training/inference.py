@@ -1,23 +1,41 @@
 """Loading a trained network and running it: one object for every kind of model.
 
-    model = load_model("runs/photos")            # or a checkpoint folder, or "efficientnet-lite0"
-    batch = np.stack([model.preprocess(photo) for photo in photos])
-    probabilities = model.probabilities(batch)   # [photos, categories]
+model = load_model("runs/photos")            # or a checkpoint folder, or "efficientnet-lite0"
+batch = np.stack([model.preprocess(photo) for photo in photos])
+probabilities = model.probabilities(batch)   # [photos, categories]
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
 from mlimages.errors import InputError, nearest
+from mlimages.images.augmentation import evaluation_image
+from mlimages.models.resnet import ResNet
+from mlimages.progress import track
+from mlimages.schemas import PREDICTIONS
+from mlimages.training.checkpoint import (
+    is_checkpoint,
+    load_into,
+    newest_checkpoint,
+    read_checkpoint,
+)
+from mlimages.training.data import ImageReader, TaggedImages, read_images
+from mlimages.training.state import network_from
+
+if TYPE_CHECKING:
+    from mlimages.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +72,8 @@ class LoadedModel:
         prepare: RGB uint8 [height, width, 3] -> RGB uint8 [size, size, 3].
         mean, scale: the network's input is (pixel - mean) / scale.
         device: where the network lives.
+        minimum_side: shorter side, in pixels, to which decoding may shrink large photos. None: it
+            must not.
     """
 
     name: str
@@ -65,7 +85,8 @@ class LoadedModel:
     prepare: Callable[[np.ndarray], np.ndarray]
     mean: float = 127.5
     scale: float = 127.5
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    minimum_side: int | None = None
 
     def preprocess(self, image: np.ndarray) -> np.ndarray:
         """RGB uint8 [height, width, 3] -> float32 [3, size, size], as the network wants it."""
@@ -85,7 +106,9 @@ class LoadedModel:
 
     @torch.inference_mode()
     def _run(self, function: Callable[[torch.Tensor], torch.Tensor], batch: np.ndarray):
-        images = torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
+        images = (
+            torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
+        )
         return function(images).float()
 
 
@@ -114,6 +137,86 @@ def run_batches(
             waiting.clear()
     if waiting:
         yield function(np.stack(waiting))
+
+
+def predict(
+    model: LoadedModel,
+    db: Database,
+    selection: TaggedImages,
+    minimum_probability: float = 0.05,
+    batch_size: int = 100,
+) -> pa.Table:
+    """A model's predictions for images of a database.
+
+    Args:
+        model: outputs whose key the database's vocabulary lacks are left out.
+        db: the database.
+        selection: its images.
+        minimum_probability: smaller ones are left out.
+        batch_size: images a forward pass.
+
+    Returns:
+        schemas.PREDICTIONS (row, category, probability) in the order of rows, then categories.
+        Images that cannot be read are named in the log and have no rows here.
+    """
+    keys = [category.key for category in db.taxonomy.categories]
+    outputs, places = model_outputs(model, keys)
+    order = np.argsort(places)
+    outputs, places = outputs[order], places[order]
+    tables = [PREDICTIONS.empty_table()]
+    for positions, scores in score_images(model, db.reader(), selection.rows, batch_size, []):
+        probabilities = scores[:, outputs]
+        image, column = np.nonzero(probabilities >= minimum_probability)
+        columns = [
+            selection.rows[positions[image]].astype(np.int32),
+            places[column].astype(np.int32),
+            probabilities[image, column],
+        ]
+        tables.append(pa.table(columns, schema=PREDICTIONS))
+    return pa.concat_tables(tables)
+
+
+def score_images(
+    model: LoadedModel,
+    reader: ImageReader,
+    rows: np.ndarray,
+    batch_size: int,
+    broken: list[str],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Run a model over images of a database.
+
+    Args:
+        rows: the images.
+        broken: "row N: reason" is added for each image that cannot be read.
+
+    Yields:
+        positions in `rows`, int64 [b], and probabilities, float32 [b, model categories].
+    """
+    positions: list[int] = []
+    inputs: list[np.ndarray] = []
+    images = read_images(reader, rows, model.minimum_side)
+    for position, image in track(images, "reading", total=len(rows), unit="images"):
+        if isinstance(image, str):
+            broken.append(f"row {rows[position]}: {image}")
+            logger.warning("image of row %d is broken (%s); left out", rows[position], image)
+        else:
+            positions.append(position)
+            inputs.append(model.preprocess(image))
+        if inputs and (len(inputs) == batch_size or position == len(rows) - 1):
+            yield np.array(positions), model.probabilities(np.stack(inputs))
+            positions, inputs = [], []
+
+
+def model_outputs(model: LoadedModel, keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The model's outputs that a vocabulary has, and their vocabulary indices."""
+    place_of = {key: place for place, key in enumerate(keys)}
+    pairs = [
+        (output, place_of[category.key])
+        for output, category in enumerate(model.categories)
+        if category.key in place_of
+    ]
+    outputs, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return outputs, places
 
 
 def load_model(spec: str | Path, device: str = "cpu") -> LoadedModel:
@@ -184,8 +287,41 @@ def _load_efficientnet_lite(name: str, trained: bool, device: torch.device) -> L
         mean=float(efficientnet_lite.MEAN),
         scale=float(efficientnet_lite.SCALE),
         device=device,
+        minimum_side=256,
     )
 
 
 def _load_checkpoint(name: str, folder: Path, trained: bool, device: torch.device) -> LoadedModel:
-    raise NotImplementedError
+    checkpoint = read_checkpoint(folder) if is_checkpoint(folder) else newest_checkpoint(folder)
+    if checkpoint is None:
+        raise InputError(folder, "holds no checkpoint", "name a run of: mlimages train")
+    network = network_from(checkpoint.model, checkpoint.folder)
+    if trained:
+        load_into(network, checkpoint.model_tensors(), checkpoint.folder)
+    network = network.eval().to(device, memory_format=torch.channels_last)
+    return loaded_resnet(name, network, checkpoint.model, device)
+
+
+def loaded_resnet(
+    name: str, network: ResNet, model: dict[str, Any], device: torch.device
+) -> LoadedModel:
+    """Wrap a network with what its model.json says; the network must be in evaluation mode."""
+    preprocessing = model["preprocessing"]
+    size, fraction = int(preprocessing["image_size"]), float(preprocessing["crop_fraction"])
+    categories = tuple(
+        ModelCategory(entry["key"], entry["name"], tuple(entry["parents"]))
+        for entry in model["categories"]
+    )
+    return LoadedModel(
+        name=name,
+        categories=categories,
+        activation=model["activation"],
+        feature_dim=network.config.feature_dim,
+        image_size=size,
+        module=network,
+        prepare=partial(evaluation_image, size=size, crop_fraction=fraction),
+        mean=float(preprocessing["mean"]),
+        scale=float(preprocessing["scale"]),
+        device=device,
+        minimum_side=math.ceil(size / fraction),
+    )

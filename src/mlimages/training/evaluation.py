@@ -1,0 +1,94 @@
+"""Measuring a model on a split of a database, beside a baseline that predicts frequencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
+from mlimages.training.data import ImageReader, TaggedImages
+from mlimages.training.inference import LoadedModel, model_outputs, score_images
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What one model does on one set of images.
+
+    Attributes:
+        model: its measures. Categories that the model has no output for, but the images have, count
+            too, with the score 0.
+        baseline: the same for predicting every category's training frequency.
+        keys: the category of each column of both.
+        broken: images that could not be read, "row N: reason"; they are in no measure.
+    """
+
+    model: MultilabelResult
+    baseline: MultilabelResult
+    keys: tuple[str, ...] = field(repr=False)
+    broken: list[str] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """The headline numbers of both, for logs and JSON."""
+        return {
+            "model": self.model.summary(),
+            "baseline": self.baseline.summary(),
+            "broken": len(self.broken),
+        }
+
+
+def evaluate(
+    model: LoadedModel,
+    reader: ImageReader,
+    keys: list[str],
+    selection: TaggedImages,
+    frequencies: np.ndarray,
+    minimum_positives: int = 10,
+    batch_size: int = 100,
+) -> EvaluationReport:
+    """Measure a model.
+
+    Args:
+        model: its categories are matched to the vocabulary by key.
+        reader: decodes an image by its row.
+        keys: the database's vocabulary.
+        selection: the images, with tags as vocabulary indices.
+        frequencies: share of the training images with each category, [vocabulary].
+        minimum_positives: positives that a category needs to enter mean average precision.
+        batch_size: images a forward pass.
+    """
+    outputs, places = model_outputs(model, keys)
+    columns = np.union1d(places, np.unique(selection.categories)).astype(np.int64)
+    column_of = np.full(len(keys), -1, dtype=np.int64)
+    column_of[columns] = np.arange(len(columns))
+    metrics = MultilabelMetrics(len(columns), minimum_positives)
+    broken: list[str] = []
+    kept_indptr, kept_categories = [np.zeros(1, dtype=np.int64)], []
+    scored = score_images(model, reader, selection.rows, batch_size, broken)
+    for positions, probabilities in scored:
+        scores = np.zeros((len(positions), len(columns)), dtype=np.float32)
+        scores[:, column_of[places]] = probabilities[:, outputs]
+        indptr, categories = _tags_of(selection, positions)
+        metrics.update(scores, indptr, column_of[categories])
+        kept_indptr.append(indptr[1:] + kept_indptr[-1][-1])
+        kept_categories.append(column_of[categories])
+    baseline = frequency_baseline(
+        frequencies[columns],
+        np.concatenate(kept_indptr),
+        np.concatenate(kept_categories),
+        minimum_positives,
+    )
+    names = tuple(keys[column] for column in columns)
+    return EvaluationReport(metrics.compute(), baseline, names, broken)
+
+
+def training_frequencies(selection: TaggedImages, num_categories: int) -> np.ndarray:
+    """Share of the images with each category, float64 [num_categories]."""
+    return np.bincount(selection.categories, minlength=num_categories) / max(1, len(selection))
+
+
+def _tags_of(selection: TaggedImages, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    parts = [selection.categories[selection.indptr[p] : selection.indptr[p + 1]] for p in positions]
+    indptr = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    return indptr, np.concatenate(parts).astype(np.int64)

@@ -1,0 +1,151 @@
+"""The folder of a run: its recipe, log, checkpoints and result, and who may write to it.
+
+RUN/
+  recipe.toml      all settings, complete
+  metrics.jsonl    one JSON object a line: "kind" is "train" or "evaluation"
+  checkpoints/     see checkpoint.py
+  nan-capture/     the batch of a non-finite loss, if there was one
+  result.json      written last: the run is finished
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlimages.errors import InputError, RecipeError
+from mlimages.storage import PARTIAL, storage_errors, write_text
+from mlimages.training.recipe import Recipe
+
+RECIPE, METRICS, RESULT, LOCK = "recipe.toml", "metrics.jsonl", "result.json", ".lock"
+# What may change when a run continues: nothing of it changes the weights.
+FREE_SETTINGS = (
+    "name",
+    "description",
+    "expected",
+    "checkpoint",
+    "evaluation",
+    "hardware",
+    "data.workers",
+    "data.broken_limit",
+)
+
+
+class RunFolder:
+    """A run's folder, open for writing."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path, self.recipe = path, recipe
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What `finish` wrote, or None while the run is unfinished."""
+        path = self.path / RESULT
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        path = self.path / METRICS
+        with storage_errors(path), open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Remove the log's lines of updates that a resumed run is going to repeat."""
+        path = self.path / METRICS
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # the line that a killed process was writing
+            if record.get("step", 0) <= step:
+                kept.append(line)
+        write_text(path, "".join(line + "\n" for line in kept))
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write result.json: from now on the run counts as finished."""
+        write_text(self.path / RESULT, json.dumps(result, indent=1) + "\n")
+
+
+@contextmanager
+def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFolder]:
+    """Start a run in a new folder, or continue one, as its only writer.
+
+    Args:
+        path: the run's folder.
+        recipe: None takes the recipe of the run that is continued.
+        resume: whether an existing run may be continued (a missing one is started).
+
+    Raises:
+        InputError: the folder holds something else, a run without `resume`, or is in use.
+        RecipeError: `recipe` differs from that of the run in what decides its weights.
+        StorageError: the folder is not writable.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(path, "is a file", "choose a new folder")
+    existing = (path / RECIPE).is_file()
+    if not existing and path.is_dir() and not _is_fresh(path):
+        raise InputError(path, "is not empty and holds no run", "choose a new folder")
+    if existing and not resume:
+        if (path / RESULT).is_file():
+            raise InputError(path, "holds a finished run", "choose a new folder")
+        raise InputError(
+            path, "holds an unfinished run", "add --resume to continue it, or choose a new folder"
+        )
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with _only_writer(path):
+            if existing:
+                recipe = _continued(path, recipe)
+            elif recipe is None:
+                raise InputError(path, "holds no run to continue", "name a recipe to start one")
+            write_text(path / RECIPE, recipe.to_toml())
+            yield RunFolder(path, recipe)
+
+
+def _continued(path: Path, recipe: Recipe | None) -> Recipe:
+    saved = Recipe.read(path / RECIPE)
+    if recipe is None:
+        return saved
+    old, new = _deciding(saved), _deciding(recipe)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            raise RecipeError(
+                f"{path / RECIPE}: {key}",
+                f"the run was started with {old.get(key)!r}, not {new.get(key)!r}",
+                "leave it as it was, or choose a new folder",
+            )
+    return recipe
+
+
+def _deciding(recipe: Recipe) -> dict[str, Any]:
+    """The settings that decide a run's weights, under flat names."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.to_dict().items():
+        inner = value.items() if isinstance(value, dict) else [(None, value)]
+        for name, item in inner:
+            full = key if name is None else f"{key}.{name}"
+            if key not in FREE_SETTINGS and full not in FREE_SETTINGS:
+                flat[full] = item
+    return flat
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether a folder is empty, or was left by a process killed before its first file."""
+    return all(item.name == LOCK or item.name.endswith(PARTIAL) for item in path.iterdir())
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    with open(path / LOCK, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(path, "another process trains there", "wait until it ends") from None
+        yield

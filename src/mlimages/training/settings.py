@@ -1,0 +1,209 @@
+"""The sections of a recipe, as typed data with range checks.
+
+The defaults are the paper's values wherever the paper has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from mlimages.errors import RecipeError
+from mlimages.models.resnet import STAGE_BLOCKS
+
+
+class Section:
+    """A part of a recipe; `expect` turns a value out of range into a line that names it."""
+
+    section: ClassVar[str] = ""
+
+    def expect(self, name: str, holds: bool, range_: str) -> None:
+        """Raise RecipeError for the field `name` unless the condition holds."""
+        if not holds:
+            key = f"{self.section}.{name}" if self.section else name
+            raise RecipeError(key, f"{getattr(self, name)!r} is out of range", f"use {range_}")
+
+
+@dataclass(frozen=True)
+class ModelSettings(Section):
+    """The network; see models/resnet.py."""
+
+    section: ClassVar[str] = "model"
+    depth: int = 101
+    """Layers: 26, 50, 101 or 152."""
+    width: float = 1.0
+    """Factor on the number of channels."""
+    stem: Literal["paper", "small"] = "paper"
+    """First convolution: 7x7 ("paper") or 3x3 ("small", for images of about 64 pixels)."""
+    batch_norm_momentum: float = 0.003
+    """Share of a batch in the running statistics; runs of a few hundred steps need about 0.1."""
+    start_at_prior: bool = False
+    """Start the classifier's bias at log(prior / (1 - prior)) of each category's frequency."""
+
+    def __post_init__(self) -> None:
+        self.expect("depth", self.depth in STAGE_BLOCKS, "26, 50, 101 or 152")
+        self.expect("width", 0.05 <= self.width <= 8, "0.05 to 8")
+        self.expect("batch_norm_momentum", 0 < self.batch_norm_momentum <= 1, "above 0, up to 1")
+
+
+@dataclass(frozen=True)
+class DataSettings(Section):
+    """What is trained on, and in which portions."""
+
+    section: ClassVar[str] = "data"
+    split: str = "train"
+    """Split of the database."""
+    part: Literal["all", "multi", "single"] = "all"
+    """Images annotated by multi-label sources, by single-label ones only, or all."""
+    image_size: int = 224
+    """Side of the square network input, pixels."""
+    batch_size: int = 4096
+    """Images an update; the status of categories comes from all of them."""
+    micro_batch: int = 0
+    """Images a forward pass, to fit memory; gradients add up. 0: the whole batch."""
+    minimum_images: int = 1
+    """Training images that a category needs to become an output."""
+    lanes: int = 128
+    """Lanes of the data order; the number of processes must divide it."""
+    workers: int = 2
+    """Threads that read, decode and augment; the result does not depend on it. 0: none."""
+    broken_limit: float = 0.01
+    """Share of the images that may turn out broken (they are replaced) before training stops."""
+
+    def __post_init__(self) -> None:
+        self.expect("image_size", 16 <= self.image_size <= 2048, "16 to 2048")
+        self.expect("batch_size", 2 <= self.batch_size <= 1 << 17, "2 to 131072")
+        # One image alone has no batch statistics.
+        fits = self.micro_batch == 0 or 2 <= self.micro_batch <= self.batch_size
+        self.expect("micro_batch", fits, "0, or 2 up to the batch size")
+        self.expect("minimum_images", self.minimum_images >= 1, "1 or more")
+        self.expect("lanes", 1 <= self.lanes <= 65536, "1 to 65536")
+        self.expect("workers", 0 <= self.workers <= 256, "0 to 256")
+        self.expect("broken_limit", 0 <= self.broken_limit <= 1, "0 to 1")
+
+
+@dataclass(frozen=True)
+class LossSettings(Section):
+    """The loss; see losses/paper.py and losses/bce.py."""
+
+    section: ClassVar[str] = "loss"
+    name: Literal["paper", "bce"] = "paper"
+    """The paper's adaptive loss, or plain binary cross-entropy."""
+    variant: Literal["paper", "code"] = "paper"
+    """How absent categories are counted: as in the paper, or as in the released code."""
+    reduction: Literal["sum", "mean"] = "sum"
+    """Over categories. For equal steps "mean" needs a learning rate times their number."""
+    positive_weight: float = 12.0
+    """eta: weight of the positive term."""
+    keep_negatives: float = 0.1
+    """Share of a batch's absent categories that count."""
+    status_threshold: float = 0.7
+    """Confidence from which a tag makes its category present in the batch."""
+
+    def __post_init__(self) -> None:
+        self.expect("positive_weight", self.positive_weight > 0, "above 0")
+        self.expect("keep_negatives", 0 <= self.keep_negatives <= 1, "0 to 1")
+        self.expect("status_threshold", 0 < self.status_threshold <= 1, "above 0, up to 1")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings(Section):
+    """Stochastic gradient descent with (not Nesterov) momentum."""
+
+    section: ClassVar[str] = "optimizer"
+    learning_rate: float = 0.08
+    """After the warm-up, before any decay."""
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    """On all weights and the classifier's bias, not on batch normalisation."""
+
+    def __post_init__(self) -> None:
+        self.expect("learning_rate", 0 < self.learning_rate < 1e6, "above 0")
+        self.expect("momentum", 0 <= self.momentum < 1, "0 up to (not including) 1")
+        self.expect("weight_decay", 0 <= self.weight_decay < 1, "0 up to (not including) 1")
+
+
+@dataclass(frozen=True)
+class ScheduleSettings(Section):
+    """Length and learning rate; all epochs may be fractions."""
+
+    section: ClassVar[str] = "schedule"
+    name: Literal["step", "cosine"] = "step"
+    epochs: float = 60.0
+    warmup_epochs: float = 8.0
+    """Length of the warm-up, a staircase."""
+    warmup_stairs: int = 8
+    """Number of its stairs."""
+    warmup_start: float = 0.125
+    """Its first learning rate, as a share of optimizer.learning_rate."""
+    warmup_growth: float = 1.297
+    """Factor from stair to stair."""
+    decay_epochs: tuple[float, ...] = (25.0, 50.0)
+    """Epochs, counted from the start of training, at which the learning rate decays ("step")."""
+    decay_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.expect("epochs", 0 < self.epochs <= 10_000, "above 0, up to 10000")
+        self.expect("warmup_epochs", 0 <= self.warmup_epochs <= 10_000, "0 or more")
+        self.expect("warmup_stairs", 1 <= self.warmup_stairs <= 1_000_000, "1 or more")
+        self.expect("warmup_start", 0 < self.warmup_start <= 1, "above 0, up to 1")
+        self.expect("warmup_growth", 1 <= self.warmup_growth <= 100, "1 to 100")
+        self.expect("decay_factor", 0 < self.decay_factor <= 1, "above 0, up to 1")
+        rising = list(self.decay_epochs) == sorted(self.decay_epochs)
+        self.expect("decay_epochs", rising, "epochs in rising order")
+
+
+@dataclass(frozen=True)
+class CheckpointSettings(Section):
+    """When the run is saved; it always is at its end and when it is asked to stop."""
+
+    section: ClassVar[str] = "checkpoint"
+    every_minutes: float = 10.0
+    """0: not by time."""
+    every_steps: int = 0
+    """0: not by steps."""
+    keep: int = 2
+    """Newest checkpoints that stay."""
+
+    def __post_init__(self) -> None:
+        self.expect("every_minutes", self.every_minutes >= 0, "0 or more")
+        self.expect("every_steps", self.every_steps >= 0, "0 or more")
+        self.expect("keep", self.keep >= 1, "1 or more")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(Section):
+    """Measuring on another split; see metrics/multilabel.py."""
+
+    section: ClassVar[str] = "evaluation"
+    split: str = "validation"
+    """Split to measure on; "" for none."""
+    every_epochs: int = 0
+    """0: only at the end."""
+    minimum_positives: int = 10
+    """Positives that a category needs to enter mean average precision."""
+    batch_size: int = 100
+    crop_fraction: float = 0.875
+    """Share of the shorter side that the central crop keeps (224 of 256 is 0.875)."""
+
+    def __post_init__(self) -> None:
+        self.expect("every_epochs", self.every_epochs >= 0, "0 or more")
+        self.expect("minimum_positives", self.minimum_positives >= 1, "1 or more")
+        self.expect("batch_size", self.batch_size >= 1, "1 or more")
+        self.expect("crop_fraction", 0.1 <= self.crop_fraction <= 1, "0.1 to 1")
+
+
+@dataclass(frozen=True)
+class HardwareSettings(Section):
+    """Where and how the network runs."""
+
+    section: ClassVar[str] = "hardware"
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the network's passes (autocast); the loss is float32 always."""
+    log_seconds: float = 10.0
+    """Between two lines of the log, and of metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        self.expect("log_seconds", self.log_seconds >= 0, "0 or more")

@@ -1,0 +1,193 @@
+"""What training changes: the network, the loss's counters, the optimizer; and how it is saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mlimages.errors import CheckpointError
+from mlimages.losses.bce import BinaryCrossEntropy
+from mlimages.losses.paper import PaperLoss
+from mlimages.models.resnet import ResNet, ResNetConfig
+from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
+from mlimages.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mlimages.database import Database
+
+MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
+
+
+@dataclass
+class TrainingState:
+    """Everything that an update changes; `step` counts the updates done."""
+
+    network: ResNet
+    loss: PaperLoss | BinaryCrossEntropy
+    optimizer: torch.optim.SGD
+    scaler: torch.amp.GradScaler
+    step: int = 0
+
+    def model_tensors(self) -> Tensors:
+        """What model.safetensors holds."""
+        return dict(self.network.state_dict())
+
+    def training_tensors(self) -> Tensors:
+        """What training.safetensors holds: counters of the loss, momentum of each parameter."""
+        tensors = {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum
+        return tensors
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint; raises CheckpointError when it is of another network."""
+        load_into(self.network, checkpoint.model_tensors(), checkpoint.folder)
+        tensors = checkpoint.training_tensors()
+        counters = {
+            name.removeprefix("loss."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("loss.")
+        }
+        load_into(self.loss, counters, checkpoint.folder)
+        for name, parameter in self.network.named_parameters():
+            momentum = tensors.get(f"momentum.{name}")
+            if momentum is not None:
+                buffer = torch.empty_like(parameter, requires_grad=False)
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer.copy_(momentum)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(checkpoint.state["scaler"])
+        self.step = checkpoint.step
+
+
+def build_state(
+    recipe: Recipe, frequencies: np.ndarray, num_images: int, device: torch.device
+) -> TrainingState:
+    """An untrained network with its loss and optimizer.
+
+    Args:
+        recipe: the run's recipe.
+        frequencies: training images of each output, int [num_classes].
+        num_images: training images in all.
+        device: where to put them.
+    """
+    network = build_network(recipe, len(frequencies))
+    if recipe.model.start_at_prior:
+        # One more image with and one without keep the logarithm finite.
+        prior = torch.from_numpy((frequencies + 1) / (num_images + 2)).float()
+        network.start_at_prior(prior)
+    network = network.to(device, memory_format=torch.channels_last)
+    return TrainingState(
+        network=network,
+        loss=build_loss(recipe, len(frequencies)).to(device),
+        optimizer=build_optimizer(recipe, network),
+        scaler=torch.amp.GradScaler(device.type, enabled=recipe.hardware.precision == "float16"),
+    )
+
+
+def build_network(recipe: Recipe, num_classes: int) -> ResNet:
+    """The recipe's network with weights drawn from its seed; the global generator is untouched."""
+    settings = recipe.model
+    config = ResNetConfig(
+        num_classes,
+        settings.depth,
+        settings.width,
+        settings.stem,
+        settings.batch_norm_momentum,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return ResNet(config)
+
+
+def build_loss(recipe: Recipe, num_classes: int) -> PaperLoss | BinaryCrossEntropy:
+    """The recipe's loss."""
+    settings = recipe.loss
+    if settings.name == "bce":
+        return BinaryCrossEntropy(num_classes, settings.reduction)
+    return PaperLoss(
+        num_classes,
+        settings.variant,
+        settings.reduction,
+        settings.positive_weight,
+        settings.keep_negatives,
+        settings.status_threshold,
+        recipe.seed,
+    )
+
+
+def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
+    """SGD with momentum; weight decay on everything but batch normalisation, as the paper.
+
+    TensorFlow's 0.5 * |w|^2 in the loss and PyTorch's weight decay are the same for SGD.
+    """
+    decayed, free = [], []
+    for module in network.modules():
+        group = free if isinstance(module, nn.BatchNorm2d) else decayed
+        group.extend(module.parameters(recurse=False))
+    settings = recipe.optimizer
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+
+
+def describe_model(
+    recipe: Recipe, network: ResNet, categories: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The content of model.json: what is needed to rebuild, feed and read the network."""
+    config = network.config
+    return {
+        "format_version": 1,
+        "architecture": {
+            "name": "resnet",
+            "depth": config.depth,
+            "width": config.width,
+            "stem": config.stem,
+            "batch_norm_momentum": config.batch_norm_momentum,
+        },
+        "activation": "sigmoid",
+        "preprocessing": {
+            "image_size": recipe.data.image_size,
+            "crop_fraction": recipe.evaluation.crop_fraction,
+            "mean": MEAN,
+            "scale": SCALE,
+        },
+        "categories": categories,
+        "recipe": recipe.to_dict(),
+    }
+
+
+def describe_categories(db: Database, outputs: np.ndarray) -> list[dict[str, Any]]:
+    """What model.json says about each output: its key, name and the keys of its parents."""
+    categories = db.taxonomy.categories
+    hierarchy = db.taxonomy.hierarchy(db.rules.hierarchy)
+    return [
+        {
+            "key": categories[index].key,
+            "name": categories[index].name,
+            "parents": [categories[parent].key for parent in hierarchy.parents_of(index)],
+        }
+        for index in outputs.tolist()
+    ]
+
+
+def network_from(model: dict[str, Any], place: Any) -> ResNet:
+    """Rebuild the (untrained) network that a model.json describes; raises CheckpointError."""
+    try:
+        architecture = dict(model["architecture"])
+        if architecture.pop("name") != "resnet":
+            raise ValueError("unknown architecture")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return ResNet(ResNetConfig(len(model["categories"]), **architecture))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            place, f"describes no network that this program knows ({error})", "update mlimages"
+        ) from None

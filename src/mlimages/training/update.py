@@ -1,0 +1,74 @@
+"""One update of the weights: forward, backward, check, step."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mlimages.training.data import StepData
+from mlimages.training.state import MEAN, SCALE, TrainingState
+
+AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss or the gradient is infinite or NaN; the weights were not changed."""
+
+    def __init__(self, loss: float, gradient_norm: float) -> None:
+        super().__init__(f"loss {loss}, gradient norm {gradient_norm}")
+
+
+def update(
+    state: TrainingState, batch: StepData, rate: float, precision: str, device: torch.device
+) -> tuple[float, float]:
+    """Do one update with the gradients of all micro-batches together.
+
+    Args:
+        state: changed in place, unless an error is raised.
+        batch: images and targets of the step.
+        rate: the learning rate.
+        precision: the recipe's hardware.precision.
+        device: where the network is.
+
+    Returns:
+        the loss, and the 2-norm of the gradient.
+
+    Raises:
+        NonFiniteLossError: before any weight is changed.
+    """
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    # The status of the categories comes from the whole batch, before its first part.
+    state.loss.begin_step(batch.targets.to(device), state.step)
+    state.optimizer.zero_grad()
+    loss = torch.zeros((), device=device)
+    dtype = AUTOCAST[precision]
+    for images, targets in batch.parts:
+        inputs = normalise(images.to(device, non_blocking=True))
+        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            logits = state.network(inputs)
+        part = state.loss(logits, targets.to(device))
+        state.scaler.scale(part).backward()
+        loss += part.detach()
+    state.scaler.unscale_(state.optimizer)
+    norm = gradient_norm(state.network)
+    # With float16 an infinite gradient is how the scaler finds its factor: it skips the update.
+    watched = loss if state.scaler.is_enabled() else loss + norm
+    if not torch.isfinite(watched):
+        raise NonFiniteLossError(float(loss), float(norm))
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.step += 1
+    return float(loss), float(norm)
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [batch, height, width, 3] -> float32 [batch, 3, height, width] in [-1, 1]."""
+    # The permuted bytes lie as channels_last wants them: no copy but the conversion.
+    return images.permute(0, 3, 1, 2).float().sub_(MEAN).div_(SCALE)
+
+
+def gradient_norm(network: nn.Module) -> torch.Tensor:
+    """2-norm of the gradient of all weights together."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    return torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]).norm()
