@@ -1,0 +1,237 @@
+"""What reading one source yields: images, facts about them, and what could not be read.
+
+Every format's reader fills a `ReadingBuilder` and returns its `Reading`. The counts reconcile: each
+entry that was read (a line, a photo, an annotation file) is either a kept image or a named reject.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlimages.errors import InputError
+from mlimages.labels.identity import SAFE_ID, image_id, is_safe
+from mlimages.schemas import FACT_KINDS, READING_FACTS, READING_IMAGES, READING_REJECTS
+
+DEFAULT_SPLIT = "train"
+
+
+def _no_rejects() -> pa.Table:
+    return READING_REJECTS.empty_table()
+
+
+@dataclass
+class Reading:
+    """Images and facts of one source, as tables of `schemas`.
+
+    Attributes:
+        source: name of the source; facts of one source belong together.
+        images: READING_IMAGES; ids are safe and unique.
+        facts: READING_FACTS; at most one a (image, category, present).
+        rejects: READING_REJECTS; entries of which no image came.
+        line_rejects: READING_REJECTS; annotations dropped from images that were kept.
+        exhaustive: int32, ascending; categories for which this source's silence means absence.
+        single_label: whether images carry one tag by design, as in ImageNet.
+        format: name of the format that was read.
+        notes: remarks for the user, one line each.
+        read: number of entries read; by default images + rejects.
+
+    Raises:
+        InputError: a table that breaks one of these rules, or read != images + rejects.
+    """
+
+    source: str
+    images: pa.Table
+    facts: pa.Table
+    rejects: pa.Table = field(default_factory=_no_rejects)
+    exhaustive: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    single_label: bool = False
+    format: str = "table"
+    notes: list[str] = field(default_factory=list)
+    line_rejects: pa.Table = field(default_factory=_no_rejects)
+    read: int | None = None
+
+    def __post_init__(self) -> None:
+        self.images = self.images.cast(READING_IMAGES).combine_chunks()
+        self.facts = self.facts.cast(READING_FACTS).combine_chunks()
+        self.rejects = self.rejects.cast(READING_REJECTS).combine_chunks()
+        self.line_rejects = self.line_rejects.cast(READING_REJECTS).combine_chunks()
+        self.exhaustive = np.unique(np.asarray(self.exhaustive, dtype=np.int32))
+        if self.read is None:
+            self.read = self.images.num_rows + self.rejects.num_rows
+        for wrong, cause in self._broken_rules():
+            if wrong:
+                raise InputError(f"reading of {self.source}", cause, "correct its reader")
+
+    def _broken_rules(self) -> list[tuple[bool, str]]:
+        ids, facts = self.images["id"], self.facts
+        kept, lost = self.images.num_rows, self.rejects.num_rows
+        position, confidence = facts["image"].to_numpy(), facts["confidence"].to_numpy()
+        kinds = pc.is_in(facts["kind"], pa.array(FACT_KINDS))
+        safe = pc.match_substring_regex(ids, f"^{SAFE_ID}$")
+        return [
+            (self.read != kept + lost, f"read {self.read}, but kept {kept} and rejected {lost}"),
+            (ids.null_count > 0 or not pc.all(safe, min_count=0).as_py(), "an unsafe image id"),
+            (pc.count_distinct(ids).as_py() != kept, "an image id twice"),
+            (self.images["split"].null_count > 0, "an image without a split"),
+            (bool(np.any((position < 0) | (position >= kept))), "a fact about no image"),
+            (bool(np.any(facts["category"].to_numpy() < 0)), "a fact about no category"),
+            (not np.all((confidence > 0) & (confidence <= 1)), "a confidence outside (0, 1]"),
+            (not pc.all(kinds, min_count=0).as_py(), f"a fact whose kind is not in {FACT_KINDS}"),
+        ]
+
+
+class ReadingBuilder:
+    """Collects what a reader finds. Every entry goes to `add_image` or to `reject`.
+
+    Args:
+        source, format, single_label: as in `Reading`.
+    """
+
+    def __init__(self, source: str, format: str, *, single_label: bool = False) -> None:
+        self.source, self.format, self.single_label = source, format, single_label
+        self.exhaustive: set[int] = set()
+        self.notes: list[str] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in READING_IMAGES.names}
+        self._positions: dict[str, int] = {}  # by id
+        self._places: set[str] = set()
+        self._facts = {"image": array("i"), "category": array("i"), "confidence": array("f")}
+        self._present = array("b")
+        self._kinds = array("b")
+        self._rejects: list[tuple[str, str]] = []
+        self._line_rejects: list[tuple[str, str]] = []
+
+    def add_image(
+        self,
+        location: str,
+        uri: str | None,
+        preferred: str | None = None,
+        *,
+        split: str | None = None,
+        licence: str | None = None,
+        author: str | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> int | None:
+        """Take in an image; its position, or None when it became a reject.
+
+        Args:
+            location: file or file:line, for a reject.
+            uri: where its bytes are; None when the source does not know.
+            preferred: the source's own name for it.
+            size: (width, height) in pixels, when the source says so.
+
+        An image listed before is a reject: the same place, or the same name where one has no place.
+        """
+        place = uri if uri is not None else f"{self.source}:{preferred}"
+        if not _encodable(place) or not _encodable(preferred or ""):
+            self.reject(location, "its name is not valid UTF-8")
+            return None
+        name = preferred if preferred is not None and is_safe(preferred) else image_id(place)
+        if place in self._places:
+            self.reject(location, f"image {name} was listed before")
+            return None
+        if name in self._positions:
+            if uri is None or self._columns["uri"][self._positions[name]] is None:
+                self.reject(location, f"image {name} was listed before")
+                return None
+            name = image_id(place)  # another image that the source calls the same
+        self._places.add(place)
+        position = self._positions[name] = len(self._positions)
+        width, height = size or (None, None)
+        row = (name, uri, split or DEFAULT_SPLIT, licence, author, width, height)
+        for column, value in zip(self._columns.values(), row, strict=True):
+            column.append(value)
+        return position
+
+    def add_fact(
+        self,
+        image: int,
+        category: int,
+        confidence: float = 1.0,
+        *,
+        present: bool = True,
+        kind: str = "asserted",
+    ) -> None:
+        """Add what the source says of an image (its position) and a category."""
+        self._facts["image"].append(image)
+        self._facts["category"].append(category)
+        self._facts["confidence"].append(confidence)
+        self._present.append(present)
+        self._kinds.append(FACT_KINDS.index(kind))
+
+    def reject(self, location: str, reason: str) -> None:
+        """Name an entry of which no image comes."""
+        self._rejects.append((_printable(location), _printable(reason)))
+
+    def reject_line(self, location: str, reason: str) -> None:
+        """Name an annotation dropped from an image that is kept."""
+        self._line_rejects.append((_printable(location), _printable(reason)))
+
+    def note(self, text: str) -> None:
+        """Add a remark for the user."""
+        self.notes.append(_printable(text))
+
+    def build(self, read: int | None = None) -> Reading:
+        """The reading; `read` is the number of entries that the reader itself counted."""
+        return Reading(
+            source=self.source,
+            images=pa.table(self._columns, schema=READING_IMAGES),
+            facts=self._build_facts(),
+            rejects=_location_table(self._rejects),
+            exhaustive=np.array(sorted(self.exhaustive), dtype=np.int32),
+            single_label=self.single_label,
+            format=self.format,
+            notes=self.notes,
+            line_rejects=_location_table(self._line_rejects),
+            read=read,
+        )
+
+    def _build_facts(self) -> pa.Table:
+        """One fact a (image, category, present): the most confident, as when an object repeats."""
+        columns = {name: np.array(values) for name, values in self._facts.items()}
+        present = np.array(self._present, dtype=bool)
+        kinds = np.array(self._kinds, dtype=np.int8)
+        order = np.lexsort(
+            (kinds, -columns["confidence"], ~present, columns["category"], columns["image"])
+        )
+        image, category = columns["image"][order], columns["category"][order]
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (
+            (np.diff(image) != 0)
+            | (np.diff(category) != 0)
+            | (present[order][1:] != present[order][:-1])
+        )
+        kept = order[first]
+        return pa.table(
+            {
+                "image": columns["image"][kept].astype(np.int32),
+                "category": columns["category"][kept].astype(np.int32),
+                "present": present[kept],
+                "confidence": columns["confidence"][kept].astype(np.float32),
+                "kind": pa.DictionaryArray.from_arrays(kinds[kept], list(FACT_KINDS)).cast(
+                    pa.string()
+                ),
+            },
+            schema=READING_FACTS,
+        )
+
+
+def _location_table(rows: list[tuple[str, str]]) -> pa.Table:
+    locations, reasons = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table(
+        [pa.array(locations, pa.string()), pa.array(reasons, pa.string())], schema=READING_REJECTS
+    )
+
+
+def _encodable(text: str) -> bool:
+    """Whether a name read from the file system is text; otherwise it holds lone surrogates."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _printable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
