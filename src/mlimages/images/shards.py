@@ -1,0 +1,112 @@
+"""Random access to packed images: one positioned read an image, its checksum verified."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+
+from mlimages.errors import DatabaseError
+from mlimages.images.decoding import decode
+from mlimages.images.files import OpenFiles
+from mlimages.images.packing import shard_name
+
+_AGAIN = "restore it from a copy, or build and pack the database again"
+
+
+class ShardReader:
+    """The images of a directory of shards, by row.
+
+    Reads share nothing but open files, and carry their own position: threads may use one reader,
+    a forked process may go on with its parent's, and a pickled one opens its files anew.
+    """
+
+    def __init__(self, directory: Path | str, index: pa.Table) -> None:
+        """Take the index in; opens no file yet.
+
+        Args:
+            directory: of NNNNNN.tar.
+            index: schemas.SHARD_INDEX.
+
+        Raises:
+            DatabaseError: a row occurs twice in the index.
+        """
+        self.directory = Path(directory)
+        rows = _column(index, "row")
+        order = None
+        if not np.all(rows[1:] > rows[:-1]):
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+            twice = rows[1:][rows[1:] == rows[:-1]]
+            if len(twice):
+                raise DatabaseError(
+                    self.directory, f"row {twice[0]} is in two places", "run: mlimages check"
+                )
+        self.rows = rows  # int32 [images], ascending
+        names = ("shard", "offset", "length", "crc32")
+        columns = (_column(index, name) for name in names)
+        self._shard, self._offset, self._length, self._crc32 = (
+            column if order is None else column[order] for column in columns
+        )
+        self._files = OpenFiles()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, row: object) -> bool:
+        return isinstance(row, int | np.integer) and self._find(int(row)) is not None
+
+    def read(self, row: int) -> bytes:
+        """The stored bytes of an image.
+
+        Raises:
+            KeyError: the row is in no shard.
+            DatabaseError: its shard is missing, cut short or damaged.
+        """
+        position = self._find(row)
+        if position is None:
+            raise KeyError(row)
+        path = self.directory / shard_name(int(self._shard[position]))
+        offset, length = int(self._offset[position]), int(self._length[position])
+        try:
+            data = self._files.get(path).read(offset, length)
+        except FileNotFoundError:
+            raise DatabaseError(path, "shard is missing", _AGAIN) from None
+        except OSError as error:
+            raise DatabaseError(path, f"cannot be read ({error.strerror})", _AGAIN) from None
+        if len(data) != length or zlib.crc32(data) != self._crc32[position]:
+            self._complain(path, row, offset, short=len(data) != length)
+        return data
+
+    def image(self, row: int, minimum_side: int | None = None) -> np.ndarray:
+        """Decode an image to RGB uint8 [height, width, 3]; see `decoding.decode`.
+
+        Raises:
+            KeyError: the row is in no shard.
+            DatabaseError: its shard is missing, cut short or damaged.
+        """
+        return decode(self.read(row), minimum_side=minimum_side)
+
+    def _find(self, row: int) -> int | None:
+        position = int(np.searchsorted(self.rows, row))
+        found = position < len(self.rows) and self.rows[position] == row
+        return position if found else None
+
+    def _complain(self, path: Path, row: int, offset: int, short: bool) -> NoReturn:
+        # The index has no ids, but the member's header in the shard does, if it is intact.
+        try:
+            header = self._files.get(path).read(offset - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE)
+            name = tarfile.TarInfo.frombuf(header, "utf-8", "replace").name
+            image = f"image {name.partition('.')[0]} (row {row})"
+        except (OSError, tarfile.TarError):
+            image = f"the image of row {row}"
+        cause = "is cut short" if short else "fails its checksum"
+        raise DatabaseError(path, f"{image} {cause}", _AGAIN)
+
+
+def _column(index: pa.Table, name: str) -> np.ndarray:
+    return index.column(name).combine_chunks().to_numpy(zero_copy_only=False)
