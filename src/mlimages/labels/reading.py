@@ -34,7 +34,7 @@ class Reading:
         images: READING_IMAGES; ids are safe and unique.
         facts: READING_FACTS; at most one a (image, category, present).
         rejects: READING_REJECTS; entries of which no image came.
-        line_rejects: READING_REJECTS; annotations dropped from images that were kept.
+        line_rejects: READING_REJECTS; what is wrong with annotations of images that were kept.
         exhaustive: int32, ascending; categories for which this source's silence means absence.
         single_label: whether images carry one tag by design, as in ImageNet.
         format: name of the format that was read.
@@ -100,7 +100,11 @@ class ReadingBuilder:
         self._columns: dict[str, list[Any]] = {name: [] for name in READING_IMAGES.names}
         self._positions: dict[str, int] = {}  # by id
         self._places: set[str] = set()
-        self._facts = {"image": array("i"), "category": array("i"), "confidence": array("f")}
+        self._facts: dict[str, array] = {
+            "image": array("i"),
+            "category": array("i"),
+            "confidence": array("f"),
+        }
         self._present = array("b")
         self._kinds = array("b")
         self._rejects: list[tuple[str, str]] = []
@@ -112,6 +116,7 @@ class ReadingBuilder:
         uri: str | None,
         preferred: str | None = None,
         *,
+        place: str | None = None,
         split: str | None = None,
         licence: str | None = None,
         author: str | None = None,
@@ -123,11 +128,14 @@ class ReadingBuilder:
             location: file or file:line, for a reject.
             uri: where its bytes are; None when the source does not know.
             preferred: the source's own name for it.
+            place: what tells it from other images when there is no URI, by default `preferred`.
+            split: `DEFAULT_SPLIT` unless given.
             size: (width, height) in pixels, when the source says so.
 
-        An image listed before is a reject: the same place, or the same name where one has no place.
+        An image listed before is a reject: the same URI or place, or the same name once with a URI
+        and once without.
         """
-        place = uri if uri is not None else f"{self.source}:{preferred}"
+        place = uri if uri is not None else f"{self.source}:{place or preferred}"
         if not _encodable(place) or not _encodable(preferred or ""):
             self.reject(location, "its name is not valid UTF-8")
             return None
@@ -136,7 +144,7 @@ class ReadingBuilder:
             self.reject(location, f"image {name} was listed before")
             return None
         if name in self._positions:
-            if uri is None or self._columns["uri"][self._positions[name]] is None:
+            if (uri is None) != (self._columns["uri"][self._positions[name]] is None):
                 self.reject(location, f"image {name} was listed before")
                 return None
             name = image_id(place)  # another image that the source calls the same
@@ -169,7 +177,7 @@ class ReadingBuilder:
         self._rejects.append((_printable(location), _printable(reason)))
 
     def reject_line(self, location: str, reason: str) -> None:
-        """Name an annotation dropped from an image that is kept."""
+        """Name a broken annotation of an image that is kept."""
         self._line_rejects.append((_printable(location), _printable(reason)))
 
     def note(self, text: str) -> None:

@@ -1,0 +1,243 @@
+"""One CSV, TSV or Parquet table: one's own tags, or an export of another tool.
+
+Columns (case does not matter, others are ignored):
+
+    id (image_id, imageid)      the image's name; needed unless there is a place
+    path (file, filename, file_name, image)  relative to the folder of the photos, or absolute
+    uri, url (image_url, originalurl)        where it is otherwise
+    tags (labels)               all tags of the image, or
+    tag (label, labelname, category, wnid)   one of them: then each row is a pair of image and tag
+    confidence                  above 0 and at most 1; 0 says absent, as in Open Images' tables
+    present                     yes or no
+    split, licence (license), author
+
+A tag is a key such as n02084071, an index, a name that only one category has, or with a label map a
+label of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlimages.errors import InputError, UnknownCategoryError
+from mlimages.labels.reading import Reading, ReadingBuilder
+from mlimages.labels.sources.files import stem
+from mlimages.labels.sources.label_space import find_label_map
+from mlimages.labels.sources.table_rows import read_header, read_rows
+from mlimages.taxonomy.categories import Taxonomy
+from mlimages.taxonomy.mapping import LabelMap
+
+COLUMNS = {
+    "id": ("id", "image_id", "imageid"),
+    "path": ("path", "file", "filename", "file_name", "image"),
+    "uri": ("uri", "url", "image_url", "originalurl"),
+    "tags": ("tags", "labels"),
+    "tag": ("tag", "label", "labelname", "category", "wnid"),
+    "confidence": ("confidence",),
+    "present": ("present",),
+    "split": ("split",),
+    "licence": ("licence", "license"),
+    "author": ("author",),
+}
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
+_TAR = re.compile(r"tar://.+::/.+")
+
+
+def read(
+    path: Path | str,
+    taxonomy: Taxonomy,
+    *,
+    source: str | None = None,
+    split: str | None = None,
+    images: Path | str | None = None,
+    label_map: str | Path | LabelMap | None = None,
+    separator: str = " ",
+    single_label: bool = False,
+) -> Reading:
+    """Read a table.
+
+    A tag that no category answers to is named and left out; an image none of whose tags is left is
+    a reject, as is a row that cannot be read or does not say which image it speaks of. Images need
+    no place: then their id joins them with the same image of another source.
+
+    Args:
+        path: the table.
+        taxonomy: the vocabulary.
+        source: name of the source, by default the file's.
+        split: the split of all images; by default the column's, else train.
+        images: folder that paths are relative to; by default the table's.
+        label_map: what the tags mean: "coco", "voc", a TSV, or the map.
+        separator: what stands between the tags of a cell.
+        single_label: whether images carry one tag by design, as in ImageNet.
+
+    Raises:
+        InputError: no such table, or columns are missing.
+    """
+    path = Path(path).absolute()
+    header = read_header(path)
+    places = _find_columns(path, header)
+    builder = ReadingBuilder(source or path.stem, "table", single_label=single_label)
+    if images is not None and not Path(images).is_dir():
+        raise InputError(images, "no such folder", "name the folder of the photos")
+    root = Path(images).absolute() if images is not None else path.parent
+    resolve = _resolver(taxonomy, find_label_map(label_map) if label_map is not None else None)
+    collected: dict[str, _Image] = {}
+    for location, values, wrong in read_rows(path, len(header)):
+        if values is None:
+            builder.reject(location, wrong)
+            continue
+        row = {name: values[place] for name, place in places.items()}
+        image = _image_of(row, location, root)
+        if isinstance(image, str):
+            builder.reject(location, image)
+        elif image.key in collected and "tags" in places:
+            builder.reject(location, f"image {image.key} was listed before")
+        else:
+            image = collected.setdefault(image.key, image)
+            _take_tags(image, row, location, separator, resolve)
+    for image in collected.values():
+        image.add_to(builder, split)
+    return builder.build()
+
+
+@dataclass
+class _Image:
+    """An image and what its rows say."""
+
+    location: str
+    uri: str | None
+    name: str
+    row: dict[str, Any]
+    facts: list[tuple[int, bool, float]] = field(default_factory=list)
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return self.uri or self.name
+
+    def add_to(self, builder: ReadingBuilder, split: str | None) -> None:
+        """Hand over the image, or reject it when all that was said of it is wrong."""
+        if self.wrong and not self.facts:
+            return builder.reject(*self.wrong[0])
+        position = builder.add_image(
+            self.location,
+            self.uri,
+            self.name,
+            split=split or _text(self.row.get("split")) or None,
+            licence=_text(self.row.get("licence")) or None,
+            author=_text(self.row.get("author")) or None,
+        )
+        if position is not None:
+            for category, present, confidence in self.facts:
+                builder.add_fact(position, category, confidence, present=present)
+            for location, reason in self.wrong:
+                builder.reject_line(location, reason)
+        return None
+
+
+def _find_columns(path: Path, header: list[str]) -> dict[str, int]:
+    """What the table tells -> position of its column."""
+    places = {
+        what: header.index(name)
+        for what, names in reversed(COLUMNS.items())
+        for name in reversed(names)
+        if name in header
+    }
+    if not places.keys() & {"id", "path", "uri"}:
+        missing = "no column id, path, uri or url"
+    elif not places.keys() & {"tags", "tag"}:
+        missing = "no column tags or tag"
+    else:
+        return places
+    raise InputError(path, f"{missing} among: {', '.join(header)}", "rename the columns")
+
+
+def _image_of(row: dict[str, Any], location: str, root: Path) -> _Image | str:
+    """The image that a row speaks of, or why there is none."""
+    uri, path = _text(row.get("uri")) or None, _text(row.get("path"))
+    name = _text(row.get("id"))
+    if path:
+        uri = os.path.normpath(root / path)
+    elif uri is not None and uri.startswith("tar://") and not _TAR.fullmatch(uri):
+        return f"{uri}: not tar://MEMBER::/archive.tar"
+    elif uri is not None and not uri.startswith(("http://", "https://", "tar://", "/")):
+        return f"{uri}: not an http(s) URL, a tar's member or an absolute path"
+    if not name and uri is None:
+        return "neither an id nor a place"
+    return _Image(location, uri, name or stem(uri or ""), row)
+
+
+def _take_tags(
+    image: _Image,
+    row: dict[str, Any],
+    location: str,
+    separator: str,
+    resolve: Callable[[str], tuple[int, ...] | str],
+) -> None:
+    """Read the tags of a row into the image's facts, and what is wrong with them."""
+    stance = _stance(row)
+    cell = row.get("tags", row.get("tag"))
+    if isinstance(cell, list | tuple):
+        words = [_text(word) for word in cell]
+    elif "tags" in row:
+        words = [word.strip() for word in _text(cell).split(separator or None)]
+    else:
+        words = [_text(cell)]
+        if not words[0]:
+            image.wrong.append((location, "no tag"))
+    for word in filter(None, words):
+        categories = resolve(word)
+        if isinstance(categories, str) or isinstance(stance, str):
+            wrong = stance if isinstance(stance, str) else str(categories)
+            image.wrong.append((location, wrong))
+        else:
+            image.facts += [(category, *stance) for category in categories]
+
+
+def _stance(row: dict[str, Any]) -> tuple[bool, float] | str:
+    """(present, confidence) that a row gives its tags, or what is wrong with it."""
+    present, confidence = True, 1.0
+    if text := _text(row.get("confidence")):
+        if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
+            return f"confidence {text!r} is not a number from 0 to 1"
+        present, confidence = float(text) > 0, float(text) or 1.0
+    if text := _text(row.get("present")).lower():
+        if text not in _TRUTH:
+            return f"present {text!r} is neither yes nor no"
+        present = _TRUTH[text]
+    return present, confidence
+
+
+def _resolver(
+    taxonomy: Taxonomy, label_map: LabelMap | None
+) -> Callable[[str], tuple[int, ...] | str]:
+    """A function from a tag's text to its categories, or why there are none; it remembers."""
+    known: dict[str, tuple[int, ...] | str] = {}
+    mapped = label_map.resolve(taxonomy).categories if label_map is not None else {}
+
+    def resolve(text: str) -> tuple[int, ...] | str:
+        if text not in known:
+            try:
+                if label_map is None:
+                    known[text] = (taxonomy.resolve(text),)
+                else:
+                    wnid = label_map.lookup(text)
+                    known[text] = mapped.get(text) or f"{text!r} ({wnid}) has no category"
+            except UnknownCategoryError as error:
+                known[text] = str(error)
+        return known[text]
+
+    return resolve
+
+
+def _text(value: Any) -> str:
+    """A cell as text; nothing, and a table's missing values, are empty."""
+    if value is None or value != value:  # NaN is what some tools write for nothing
+        return ""
+    return str(value).strip()
