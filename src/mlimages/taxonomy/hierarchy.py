@@ -130,6 +130,11 @@ class Hierarchy:
             path.append(int(deepest))
         return path[::-1]
 
+    def paths(self, category: int) -> list[list[int]]:
+        """Every path from a root to this category, root first; there can be many in a DAG."""
+        above = [path for p in self.parents_of(category).tolist() for path in self.paths(p)]
+        return [[*path, int(category)] for path in above] or [[int(category)]]
+
     def edges(self) -> tuple[Indices, Indices]:
         """(child, parent) of every edge, sorted by child, then parent."""
         indptr, indices = self.parents

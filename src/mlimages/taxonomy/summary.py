@@ -1,4 +1,4 @@
-"""The figures of a vocabulary: its trees, its depth, and how its forest compares with WordNet."""
+"""What there is to say about one category, and the figures of a whole vocabulary."""
 
 from __future__ import annotations
 
@@ -8,8 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.taxonomy.categories import Taxonomy
+from mlimages.taxonomy.categories import MODES, Category, Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
+from mlimages.taxonomy.wordnet import PERSON, wordnet
+
+
+@dataclass(frozen=True)
+class CategoryCard:
+    """What `mlimages taxonomy show` prints; by hierarchy, `tencent` and `wordnet`."""
+
+    category: Category
+    paths: dict[str, list[list[Category]]]  # every path, root first, this category last
+    children: dict[str, list[Category]]
+
+
+def describe(taxonomy: Taxonomy, index: int) -> CategoryCard:
+    """Collect a category's paths up and its children, in both hierarchies."""
+    paths: dict[str, list[list[Category]]] = {}
+    children: dict[str, list[Category]] = {}
+    for mode in MODES:
+        hierarchy = taxonomy.hierarchy(mode)
+        paths[mode] = [[taxonomy.categories[i] for i in path] for path in hierarchy.paths(index)]
+        children[mode] = [taxonomy.categories[i] for i in hierarchy.children_of(index).tolist()]
+    return CategoryCard(taxonomy.categories[index], paths, children)
 
 
 @dataclass(frozen=True)
@@ -18,6 +39,7 @@ class TaxonomySummary:
 
     categories: int
     custom: int  # not from WordNet
+    persons: int  # WordNet persons, sensitive or not
     sensitive: int
     tree_sizes: tuple[int, ...]  # by root, ascending index
     leaves: int
@@ -39,10 +61,12 @@ def summarize(taxonomy: Taxonomy) -> TaxonomySummary:
     forest, nouns = taxonomy.hierarchy("tencent"), taxonomy.hierarchy("wordnet")
     forest_pairs, wordnet_pairs = _pairs(forest), _pairs(nouns)
     child, parent = (side.astype(np.int64) for side in forest.edges())
+    persons = wordnet().descendants(PERSON) | {PERSON}
     shared = [n for n in Counter(c.name for c in taxonomy.categories).values() if n > 1]
     return TaxonomySummary(
         categories=len(taxonomy),
         custom=sum(category.source != "wordnet" for category in taxonomy.categories),
+        persons=len(persons.intersection(taxonomy.keys)),
         sensitive=sum(category.sensitive for category in taxonomy.categories),
         tree_sizes=tuple(len(forest.descendants(int(root))) + 1 for root in forest.roots),
         leaves=len(forest.leaves),
