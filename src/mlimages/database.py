@@ -160,7 +160,9 @@ class Database:
                     predictions, facts, images, commit.table("sources"), hierarchy, rules
                 )
             absent = absent_categories(facts, images, commit.table("sources"))
-            tags = derive_tags(facts, images.num_rows, hierarchy, pairs, absent)
+            tags = derive_tags(
+                facts, images.num_rows, hierarchy, pairs, absent, rules.cooccurrence_counts
+            )
             commit.replace("tags", tags.to_table())
             commit.replace("postings", tags.to_postings())
             if pairs is not None:
@@ -192,8 +194,8 @@ class Database:
             done = set(self.store.table("shards/index", ["row"])["row"].to_pylist())
             self._forget_pack_rejects()
             entries = (
-                PackEntry(record["row"], record["id"], record["uris"])
-                for record in images.select(["row", "id", "uris"]).to_pylist()
+                PackEntry(record["row"], record["id"], record["uris"], record["sources"][0])
+                for record in images.select(["row", "id", "uris", "sources"]).to_pylist()
                 if record["row"] not in done
             )
             packed = 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 from mlimages.cli import run
-from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 
 @pytest.fixture(scope="module")

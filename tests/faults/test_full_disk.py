@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 from mlimages.cli import run
 from mlimages.database import Database
-from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 
 @pytest.fixture(scope="module")

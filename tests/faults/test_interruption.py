@@ -1,4 +1,4 @@
-"""Commands stopped at any moment: the database is the old one or the new one, and nothing is lost."""
+"""Commands stopped at any moment: the database is the old one or the new, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 from mlimages.cli import run
 from mlimages.database import Database
-from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def whole(db: Path) -> None:
     if (db / "database.json").exists():
         report = Database.open(db).check()
         assert report.passed, report
-    leftovers = [p for p in db.rglob("*.partial")] if db.exists() else []
+    leftovers = list(db.rglob("*.partial")) if db.exists() else []
     assert not leftovers
 
 

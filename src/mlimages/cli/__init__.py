@@ -59,6 +59,8 @@ def run(arguments: list[str]) -> int:
         return _dispatch(arguments)
     except MlimagesError as error:
         return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        raise  # `| head` is no error; see __main__
     except OSError as error:
         # Anything the library did not foresee still ends in a line with the place and the cause.
         place = error.filename if error.filename is not None else "input or output"
@@ -137,7 +139,8 @@ def _one_line(box: str, name: str) -> tuple[str, str, str]:
     text = " ".join(line for line in lines[1:] if line)
     text = re.split(r"For full helptext|Argument helptext", text)[0].strip()
     hint = re.search(r"Perhaps you meant: (--[\w-]+)", text)
-    cause = re.sub(r"Missing from mlimages [\w ]+:", "missing:", text.split("Perhaps you")[0])
+    cause = re.sub(r"Missing from mlimages [\w ]+: (\S+).*", r"missing \1", text)
+    cause = cause.split("Perhaps you")[0]
     cause = cause.strip().rstrip(".:") or "cannot be parsed"
     action = f"did you mean {hint[1]}? " if hint else ""
     return f"mlimages {name}", cause[:1].lower() + cause[1:], f"{action}see: mlimages {name} --help"

@@ -15,9 +15,9 @@ IMAGE_SUFFIXES = frozenset(
 )
 SPLIT_FOLDERS = {
     "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
     "test": "test",
 }
 
@@ -66,7 +66,7 @@ def stem(name: str) -> str:
 
 def split_of_name(name: str) -> str | None:
     """The split that a file's or folder's name speaks of: `train2017` -> train."""
-    words = (("train", "train"), ("val", "val"), ("test", "test"))
+    words = (("train", "train"), ("val", "validation"), ("test", "test"))
     return next((split for start, split in words if name.lower().startswith(start)), None)
 
 

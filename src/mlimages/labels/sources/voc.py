@@ -22,7 +22,7 @@ from mlimages.taxonomy.mapping import LabelMap
 
 EXPECTED = "VOCdevkit/VOC2012 with Annotations/ and JPEGImages/"
 # A set's lists, in the order that decides when a name stands in several.
-SPLIT_LISTS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
+SPLIT_LISTS = {"train": "train", "val": "validation", "test": "test", "trainval": "train"}
 
 
 class _BadXmlError(Exception):
