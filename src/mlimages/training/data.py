@@ -1,7 +1,8 @@
 """From a database's split to batches: order, decoding, augmentation and sparse targets.
 
-A pool of threads reads ahead (the decoder and OpenCV leave Python's lock while they work). What a
-sample looks like depends on (seed, epoch, row) only, so the number of threads changes nothing.
+A pool of threads reads ahead: the decoder and OpenCV leave Python's lock while they work, and about
+5,000 images of 64 pixels a second is far more than a network takes on the CPU. What a sample looks
+like depends on (seed, epoch, row) only, so the number of threads changes nothing.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from mlimages.errors import InputError, MlimagesError, TrainingError
+from mlimages.database import Selection
+from mlimages.errors import InputError, MlimagesError, TrainingError, require
 from mlimages.images.augmentation import draw, sample_generator, train_image
+from mlimages.images.shards import ShardReader
 from mlimages.losses.targets import SparseTargets
 from mlimages.training.order import DataOrder
 from mlimages.training.recipe import Recipe
@@ -30,26 +33,8 @@ logger = logging.getLogger(__name__)
 
 REPLACEMENT_STREAM = 3  # keeps these random numbers apart from others keyed by the same seed
 IMAGES_PER_TASK = 16
+READ_AHEAD = 64
 REPLACEMENT_TRIES = 20
-
-
-class ImageReader(Protocol):
-    """Random access to decoded images; `images.shards.ShardReader` is one."""
-
-    def image(self, row: int, minimum_side: int | None = None) -> np.ndarray:
-        """RGB uint8 [height, width, 3] of a row; raises MlimagesError when it is broken."""
-        ...
-
-
-class TaggedImages(Protocol):
-    """Images with sparse tags; `database.Selection` is one."""
-
-    rows: np.ndarray
-    indptr: np.ndarray
-    categories: np.ndarray
-    confidences: np.ndarray
-
-    def __len__(self) -> int: ...
 
 
 class TagMatrix:
@@ -60,7 +45,7 @@ class TagMatrix:
         outputs: vocabulary indices of the model's outputs, in order.
     """
 
-    def __init__(self, selection: TaggedImages, outputs: np.ndarray) -> None:
+    def __init__(self, selection: Selection, outputs: np.ndarray) -> None:
         self.num_classes = len(outputs)
         size = int(max(selection.categories.max(initial=-1), outputs.max(initial=-1))) + 1
         place = np.full(size, -1, dtype=np.int32)
@@ -89,7 +74,7 @@ class TagMatrix:
         )
 
 
-def choose_outputs(selection: TaggedImages, minimum_images: int) -> np.ndarray:
+def choose_outputs(selection: Selection, minimum_images: int) -> np.ndarray:
     """Vocabulary indices of the categories with enough images, in vocabulary order.
 
     Raises:
@@ -105,7 +90,7 @@ def choose_outputs(selection: TaggedImages, minimum_images: int) -> np.ndarray:
     return outputs
 
 
-def fingerprint(selection: TaggedImages, keys: Sequence[str]) -> str:
+def fingerprint(selection: Selection, keys: Sequence[str]) -> str:
     """32 hexadecimal digits that change when the images or their tags do."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (
@@ -169,7 +154,7 @@ class TrainingData:
     """
 
     def __init__(
-        self, reader: ImageReader, selection: TaggedImages, tags: TagMatrix, recipe: Recipe
+        self, reader: ShardReader, selection: Selection, tags: TagMatrix, recipe: Recipe
     ) -> None:
         self.recipe, self.tags = recipe, tags
         self.size = recipe.data.image_size
@@ -180,24 +165,20 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def steps(self, first: int, last: int) -> Iterator[StepData]:
+    def steps(self, first: int, last: int) -> Generator[StepData, None, None]:
         """The data of steps first to last - 1, reading ahead in other threads."""
-        workers = self.recipe.data.workers
-        if workers == 0:
+        if self.recipe.data.workers == 0:
             for step in range(first, last):
                 yield self._collect(self._plan(step, None))
             return
         # Large batches hold much memory: one more than the one in use is enough to overlap.
         ahead = 3 if self.recipe.data.batch_size <= 1024 else 1
         pending: deque[_PlannedStep] = deque()
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
-        try:
+        with _threads(self.recipe.data.workers) as pool:
             for step in range(first, last):
                 while len(pending) <= ahead and step + len(pending) < last:
                     pending.append(self._plan(step + len(pending), pool))
                 yield self._collect(pending.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def load(self, epoch: int, sample: int) -> np.ndarray:
         """One augmented image, uint8 [size, size, 3]; raises MlimagesError when it is broken."""
@@ -272,7 +253,7 @@ class _PlannedStep:
 
 
 def read_images(
-    reader: ImageReader, rows: np.ndarray, minimum_side: int, workers: int = 2
+    reader: ShardReader, rows: np.ndarray, minimum_side: int | None, workers: int = 2
 ) -> Iterator[tuple[int, np.ndarray | str]]:
     """Decode images in order, reading ahead in other threads.
 
@@ -287,12 +268,24 @@ def read_images(
         except MlimagesError as error:
             return error.cause
 
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="images")
     pending: deque[Future[np.ndarray | str]] = deque()
-    try:
+    with _threads(workers) as pool:
         for position in range(len(rows)):
-            while len(pending) < 64 and position + len(pending) < len(rows):
+            while len(pending) < READ_AHEAD and position + len(pending) < len(rows):
                 pending.append(pool.submit(read, int(rows[position + len(pending)])))
             yield position, pending.popleft().result()
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that drops what it has not begun when it is left, for instance by Ctrl-C."""
+    cv2 = require("cv2", extra="train")
+    threads = cv2.getNumThreads()
+    # OpenCV's own threads would spin beside ours: on small images they double the processor time.
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+    try:
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads)

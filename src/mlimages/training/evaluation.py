@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from mlimages.database import Database, Selection
+from mlimages.errors import MlimagesError
+from mlimages.images.shards import ShardReader
 from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
-from mlimages.training.data import ImageReader, TaggedImages
 from mlimages.training.inference import LoadedModel, model_outputs, score_images
 
 
@@ -40,9 +42,9 @@ class EvaluationReport:
 
 def evaluate(
     model: LoadedModel,
-    reader: ImageReader,
+    reader: ShardReader,
     keys: list[str],
-    selection: TaggedImages,
+    selection: Selection,
     frequencies: np.ndarray,
     minimum_positives: int = 10,
     batch_size: int = 100,
@@ -83,12 +85,33 @@ def evaluate(
     return EvaluationReport(metrics.compute(), baseline, names, broken)
 
 
-def training_frequencies(selection: TaggedImages, num_categories: int) -> np.ndarray:
+def evaluate_database(
+    model: LoadedModel,
+    db: Database,
+    split: str = "validation",
+    part: Literal["all", "multi", "single"] = "all",
+    minimum_positives: int = 10,
+) -> EvaluationReport:
+    """Measure a model on a split of a database.
+
+    The baseline's frequencies are those of the split "train", or, without one, of all images.
+    """
+    keys = [category.key for category in db.taxonomy.categories]
+    selection = db.select(split=split, part=part)
+    try:
+        seen = db.select(split="train", packed=False)
+    except MlimagesError:
+        seen = db.select(packed=False)
+    frequencies = training_frequencies(seen, len(keys))
+    return evaluate(model, db.reader(), keys, selection, frequencies, minimum_positives)
+
+
+def training_frequencies(selection: Selection, num_categories: int) -> np.ndarray:
     """Share of the images with each category, float64 [num_categories]."""
     return np.bincount(selection.categories, minlength=num_categories) / max(1, len(selection))
 
 
-def _tags_of(selection: TaggedImages, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _tags_of(selection: Selection, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     parts = [selection.categories[selection.indptr[p] : selection.indptr[p + 1]] for p in positions]
     indptr = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
     return indptr, np.concatenate(parts).astype(np.int64)

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
 
+from mlimages.database import Database, Selection
 from mlimages.errors import InputError, nearest
 from mlimages.images.augmentation import evaluation_image
+from mlimages.images.shards import ShardReader
 from mlimages.models.resnet import ResNet
 from mlimages.progress import track
 from mlimages.schemas import PREDICTIONS
@@ -31,11 +33,8 @@ from mlimages.training.checkpoint import (
     newest_checkpoint,
     read_checkpoint,
 )
-from mlimages.training.data import ImageReader, TaggedImages, read_images
+from mlimages.training.data import read_images
 from mlimages.training.state import network_from
-
-if TYPE_CHECKING:
-    from mlimages.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -105,11 +104,11 @@ class LoadedModel:
         return self._run(self.module.features, batch).cpu().numpy()  # type: ignore[arg-type]
 
     @torch.inference_mode()
-    def _run(self, function: Callable[[torch.Tensor], torch.Tensor], batch: np.ndarray):
-        images = (
-            torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
-        )
-        return function(images).float()
+    def _run(
+        self, function: Callable[[torch.Tensor], torch.Tensor], batch: np.ndarray
+    ) -> torch.Tensor:
+        images = torch.from_numpy(batch).to(self.device)
+        return function(images.contiguous(memory_format=torch.channels_last)).float()
 
 
 def run_batches(
@@ -142,7 +141,7 @@ def run_batches(
 def predict(
     model: LoadedModel,
     db: Database,
-    selection: TaggedImages,
+    selection: Selection,
     minimum_probability: float = 0.05,
     batch_size: int = 100,
 ) -> pa.Table:
@@ -178,7 +177,7 @@ def predict(
 
 def score_images(
     model: LoadedModel,
-    reader: ImageReader,
+    reader: ShardReader,
     rows: np.ndarray,
     batch_size: int,
     broken: list[str],
@@ -298,7 +297,7 @@ def _load_checkpoint(name: str, folder: Path, trained: bool, device: torch.devic
     network = network_from(checkpoint.model, checkpoint.folder)
     if trained:
         load_into(network, checkpoint.model_tensors(), checkpoint.folder)
-    network = network.eval().to(device, memory_format=torch.channels_last)
+    network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return loaded_resnet(name, network, checkpoint.model, device)
 
 

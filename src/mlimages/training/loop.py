@@ -9,16 +9,14 @@ import contextlib
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mlimages import __version__
+from mlimages.database import Database, Selection
 from mlimages.errors import (
     CheckpointError,
-    InputError,
     InterruptedTrainingError,
     MlimagesError,
     TrainingError,
@@ -37,49 +35,12 @@ from mlimages.training.inference import choose_device, loaded_resnet
 from mlimages.training.interruption import StopRequest
 from mlimages.training.recipe import Recipe
 from mlimages.training.reporting import Meter, Progress
-from mlimages.training.run import RunFolder, open_run
+from mlimages.training.run import RunFolder, TrainingResult, open_run
 from mlimages.training.schedule import learning_rate, total_steps
 from mlimages.training.state import build_state, describe_categories, describe_model
 from mlimages.training.update import NonFiniteLossError, update
 
-if TYPE_CHECKING:
-    from mlimages.database import Database, Selection
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a finished run did.
-
-    Attributes:
-        run, checkpoint: its folder, and that of its last checkpoint.
-        recipe: the recipe's name.
-        steps, samples_seen, epochs: how far it went.
-        images: of the training split.
-        categories: outputs of the network.
-        parameters: weights of the network.
-        seconds, images_per_second, data_wait: of the last session (since the last resume).
-        loss: mean of the last line of the log.
-        broken: training images that could not be read, "row N: reason"; others took their place.
-        evaluation: headline numbers of "model" and "baseline", or None without such a split.
-    """
-
-    run: str
-    checkpoint: str
-    recipe: str
-    steps: int
-    samples_seen: int
-    epochs: float
-    images: int
-    categories: int
-    parameters: int
-    seconds: float
-    images_per_second: float
-    data_wait: float
-    loss: float | None
-    broken: list[str]
-    evaluation: dict[str, Any] | None
 
 
 def train(
@@ -103,7 +64,7 @@ def train(
     with open_run(Path(out), recipe, resume) as run:
         if run.result is not None:
             logger.info("%s: finished already", run.path)
-            return TrainingResult(**run.result)
+            return run.result
         return _Run(db, run).go()
 
 
@@ -151,8 +112,8 @@ class _Run:
         try:
             return self.db.select(split=split, part=self.recipe.data.part)
         except MlimagesError as error:
-            hint = f"{error.action}; or train without: --set evaluation.split=''"
-            raise InputError(error.thing, error.cause, hint) from None
+            logger.warning("%s: %s; training without evaluation", error.thing, error.cause)
+            return None
 
     def _resume(self) -> None:
         checkpoint = newest_checkpoint(self.run.path)
@@ -332,7 +293,7 @@ class _Run:
             broken=[f"row {row}: {why}" for row, why in self.data.broken.reasons.items()],
             evaluation=report.summary() if report else None,
         )
-        self.run.finish(asdict(result))
+        self.run.finish(result)
         return result
 
 

@@ -118,7 +118,7 @@ def find_recipe(name_or_path: str | Path) -> Recipe:
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
         return Recipe.read(path)
-    known = {}
+    known: dict[str, Path] = {}
     for folder in reversed(recipe_folders()):
         known |= {file.stem: file for file in sorted(folder.glob("*.toml"))}
     if str(name_or_path) not in known:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,40 @@ FREE_SETTINGS = (
 )
 
 
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run did.
+
+    Attributes:
+        run, checkpoint: its folder, and that of its last checkpoint.
+        recipe: the recipe's name.
+        steps, samples_seen, epochs: how far it went.
+        images: of the training split.
+        categories: outputs of the network.
+        parameters: weights of the network.
+        seconds, images_per_second, data_wait: of the last session (since the last resume).
+        loss: mean of the last line of the log.
+        broken: training images that could not be read, "row N: reason"; others took their place.
+        evaluation: headline numbers of "model" and "baseline", or None without such a split.
+    """
+
+    run: str
+    checkpoint: str
+    recipe: str
+    steps: int
+    samples_seen: int
+    epochs: float
+    images: int
+    categories: int
+    parameters: int
+    seconds: float
+    images_per_second: float
+    data_wait: float
+    loss: float | None
+    broken: list[str]
+    evaluation: dict[str, Any] | None
+
+
 class RunFolder:
     """A run's folder, open for writing."""
 
@@ -42,16 +78,18 @@ class RunFolder:
         self.path, self.recipe = path, recipe
 
     @property
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> TrainingResult | None:
         """What `finish` wrote, or None while the run is unfinished."""
         path = self.path / RESULT
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return TrainingResult(**json.loads(path.read_text(encoding="utf-8")))
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         path = self.path / METRICS
         with storage_errors(path), open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(_plain(record)) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Remove the log's lines of updates that a resumed run is going to repeat."""
@@ -68,9 +106,9 @@ class RunFolder:
                 kept.append(line)
         write_text(path, "".join(line + "\n" for line in kept))
 
-    def finish(self, result: dict[str, Any]) -> None:
+    def finish(self, result: TrainingResult) -> None:
         """Write result.json: from now on the run counts as finished."""
-        write_text(self.path / RESULT, json.dumps(result, indent=1) + "\n")
+        write_text(self.path / RESULT, json.dumps(_plain(asdict(result)), indent=1) + "\n")
 
 
 @contextmanager
@@ -94,7 +132,9 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
         raise InputError(path, "is not empty and holds no run", "choose a new folder")
     if existing and not resume:
         if (path / RESULT).is_file():
-            raise InputError(path, "holds a finished run", "choose a new folder")
+            raise InputError(
+                path, "holds a finished run", "choose a new folder (--resume shows it)"
+            )
         raise InputError(
             path, "holds an unfinished run", "add --resume to continue it, or choose a new folder"
         )
@@ -107,6 +147,11 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
                 raise InputError(path, "holds no run to continue", "name a recipe to start one")
             write_text(path / RECIPE, recipe.to_toml())
             yield RunFolder(path, recipe)
+
+
+def saved_recipe(path: Path) -> Recipe | None:
+    """The recipe of the run in a folder, or None where there is no run."""
+    return Recipe.read(path / RECIPE) if (path / RECIPE).is_file() else None
 
 
 def _continued(path: Path, recipe: Recipe | None) -> Recipe:
@@ -134,6 +179,15 @@ def _deciding(recipe: Recipe) -> dict[str, Any]:
             if key not in FREE_SETTINGS and full not in FREE_SETTINGS:
                 flat[full] = item
     return flat
+
+
+def _plain(value: Any) -> Any:
+    """The value with None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _is_fresh(path: Path) -> bool:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from mlimages.database import Database
 from mlimages.errors import CheckpointError
 from mlimages.losses.bce import BinaryCrossEntropy
 from mlimages.losses.paper import PaperLoss
 from mlimages.models.resnet import ResNet, ResNetConfig
 from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
 from mlimages.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from mlimages.database import Database
 
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
 
@@ -81,7 +79,7 @@ def build_state(
         # One more image with and one without keep the logarithm finite.
         prior = torch.from_numpy((frequencies + 1) / (num_images + 2)).float()
         network.start_at_prior(prior)
-    network = network.to(device, memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         network=network,
         loss=build_loss(recipe, len(frequencies)).to(device),
@@ -126,7 +124,8 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
 
     TensorFlow's 0.5 * |w|^2 in the loss and PyTorch's weight decay are the same for SGD.
     """
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for module in network.modules():
         group = free if isinstance(module, nn.BatchNorm2d) else decayed
         group.extend(module.parameters(recurse=False))

@@ -1,0 +1,52 @@
+"""`mlimages evaluate`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from mlimages.cli.output import Json, emit, table
+
+
+def evaluate(
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")],
+    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    *,
+    split: str = "validation",
+    part: Literal["all", "multi", "single"] = "all",
+    minimum_positives: int = 10,
+    device: str = "auto",
+    json: Json = False,
+) -> None:
+    """Measure a network on a split, beside a baseline that predicts category frequencies.
+
+    Every image counts as a negative of the categories it is not tagged with.
+
+    Example: mlimages evaluate runs/photos DB --split validation
+
+    Args:
+        model: A run, a checkpoint, efficientnet-lite0, or untrained:MODEL.
+        split: Split to measure on.
+        part: Images of multi-label sources, of single-label sources, or all.
+        minimum_positives: Positives that a category needs to enter mean average precision.
+        device: auto, cpu or cuda.
+    """
+    from mlimages.database import Database
+    from mlimages.training.evaluation import evaluate_database
+    from mlimages.training.inference import load_model
+
+    database = Database.open(db)
+    loaded = load_model(model, device)
+    report = evaluate_database(loaded, database, split, part, minimum_positives)
+    metrics, baseline = report.model.summary(), report.baseline.summary()
+    content = {"metrics": metrics, "baseline": baseline, "broken": report.broken}
+    named = ("images", "categories", "minimum_positives", "negatives")
+    rows = [[name, metrics[name], baseline[name]] for name in metrics if name not in named]
+    about = (
+        f"{metrics['images']:,} images; mAP over {metrics['categories']:,} categories with "
+        f"{metrics['minimum_positives']} or more positives; negatives: {metrics['negatives']}"
+    )
+    emit(content, json, f"{about}\n{table(rows, ['', 'model', 'frequencies'])}")
