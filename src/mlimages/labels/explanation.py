@@ -1,0 +1,233 @@
+"""Why an image has each of its tags: every fact, category below, and cause that supports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlimages.labels.facts import present_facts
+from mlimages.labels.sparse import upward
+from mlimages.labels.statistics import check_tags_are_current
+from mlimages.schemas import TAG_REASONS
+from mlimages.taxonomy.categories import Taxonomy
+from mlimages.taxonomy.hierarchy import Hierarchy
+
+
+@dataclass(frozen=True)
+class Support:
+    """One reason for a tag.
+
+    Attributes:
+        reason: "asserted", "ancestor" or "cooccurrence".
+        key, name: the category it comes from: the tag's own, one below it, or the cause.
+        confidence: what it gives the tag.
+        source, kind: who asserted it and how; for "asserted" only.
+        edges: length of the shortest path up; for "ancestor" only.
+        images, predicted, ratio: the evidence of the pair; for "cooccurrence" only.
+    """
+
+    reason: str
+    key: str
+    name: str
+    confidence: float
+    source: str | None = None
+    kind: str | None = None
+    edges: int | None = None
+    images: int | None = None
+    predicted: int | None = None
+    ratio: float | None = None
+
+    def text(self) -> str:
+        """The support in words."""
+        if self.reason == "asserted":
+            return f"{self.kind} by {self.source}, confidence {self.confidence:.2g}"
+        who = f"{self.name} ({self.key})"
+        if self.reason == "ancestor":
+            steps = "1 step" if self.edges == 1 else f"{self.edges} steps"
+            return f"{who} lies {steps} below it, confidence {self.confidence:.2g}"
+        return (
+            f"co-occurs with {who}: predicted on {self.predicted:,} of its {self.images:,} images "
+            f"({self.ratio:.0%})"
+        )
+
+
+@dataclass(frozen=True)
+class TagExplanation:
+    """A tag and all its supports, the strongest first."""
+
+    key: str
+    name: str
+    confidence: float
+    reason: str
+    because: str  # key of the category that supports it most
+    supports: list[Support]
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A category that a source says is not there."""
+
+    key: str
+    name: str
+    source: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An image with its tags, asserted ones first, and what is said to be absent."""
+
+    id: str
+    row: int
+    sources: list[str]
+    uris: list[str]
+    tags: list[TagExplanation]
+    absent: list[Absence]
+    hidden_sensitive: int  # tags and absences of sensitive categories, not shown
+
+    def lines(self) -> list[str]:
+        """The explanation as lines of text."""
+        lines = [f"{self.id} from {', '.join(self.sources)}", *(f"  {uri}" for uri in self.uris)]
+        for tag in self.tags:
+            lines.append(f"{tag.name} ({tag.key}), confidence {tag.confidence:.2g}: {tag.reason}")
+            lines += [f"    {support.text()}" for support in tag.supports]
+        lines += [f"not {a.name} ({a.key}): {a.kind} by {a.source}" for a in self.absent]
+        if not self.tags:
+            lines.append("no tags")
+        if self.hidden_sensitive:
+            lines.append(f"{self.hidden_sensitive} of sensitive categories are not shown")
+        return lines
+
+
+def explain(
+    row: int,
+    taxonomy: Taxonomy,
+    hierarchy: Hierarchy,
+    *,
+    facts: pa.Table,
+    tags: pa.Table,
+    cooccurrence: pa.Table,
+    images: pa.Table,
+    causes: Literal["asserted", "all"] = "asserted",
+    include_sensitive: bool = False,
+) -> Explanation:
+    """Recompute every support of each tag of an image.
+
+    Args:
+        row: the image.
+        taxonomy: names of the categories.
+        hierarchy: the one that the tags were derived with.
+        facts, tags, cooccurrence, images: tables of the schemas of these names.
+        causes: as `Rules.cooccurrence_counts`.
+        include_sensitive: show sensitive categories too.
+
+    Raises:
+        InputError: the tags are of another number of images.
+    """
+    check_tags_are_current(tags.num_rows, images.num_rows)
+    own_facts = facts.filter(pc.equal(facts["row"], row))
+    own_tags = tags.slice(row, 1).to_pylist()[0]
+    image = images.slice(row, 1).to_pylist()[0]
+    hide = not include_sensitive
+    finder = _Finder(taxonomy, hierarchy, own_facts, own_tags, cooccurrence, causes, hide)
+    found = [
+        TagExplanation(
+            taxonomy.keys[category],
+            taxonomy.categories[category].name,
+            float(confidence),
+            TAG_REASONS[reason],
+            finder.names(because)[0],
+            finder.supports(category),
+        )
+        for category, confidence, reason, because in sorted(
+            zip(*(own_tags[name] for name in _TAG_COLUMNS), strict=True),
+            key=lambda tag: (tag[2], -len(hierarchy.ancestors(tag[0])), tag[0]),
+        )
+        if not (hide and taxonomy.categories[category].sensitive)
+    ]
+    denied = own_facts.filter(pc.invert(own_facts["present"])).to_pylist()
+    absent = [
+        Absence(category.key, category.name, fact["source"], fact["kind"])
+        for fact in denied
+        for category in [taxonomy.categories[fact["category"]]]
+        if not (hide and category.sensitive)
+    ]
+    hidden = len(own_tags["categories"]) - len(found) + len(denied) - len(absent)
+    return Explanation(image["id"], row, image["sources"], image["uris"], found, absent, hidden)
+
+
+HIDDEN = "(sensitive)"
+_TAG_COLUMNS = ("categories", "confidences", "reasons", "because")
+
+
+class _Finder:
+    """Supports of one image's tags."""
+
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        hierarchy: Hierarchy,
+        facts: pa.Table,
+        tags: dict,
+        pairs: pa.Table,
+        causes: Literal["asserted", "all"],
+        hide: bool,
+    ) -> None:
+        self.taxonomy, self.hide = taxonomy, hide
+        self.above = upward(hierarchy)
+        self.facts = facts.filter(facts["present"]).to_pylist()
+        said = present_facts(facts, hierarchy)
+        self.said = dict(zip(said.categories.tolist(), said.confidences.tolist(), strict=True))
+        by_reason: dict[int, dict[int, float]] = {0: {}, 1: {}, 2: {}}
+        for category, confidence, reason, _ in zip(
+            *(tags[name] for name in _TAG_COLUMNS), strict=True
+        ):
+            by_reason[reason][category] = confidence
+        self.added = by_reason[2]
+        self.causes = self.said if causes == "asserted" else by_reason[0] | by_reason[1]
+        acting = pc.is_in(pairs["cause"], pa.array(list(self.causes), pa.int32()))
+        self.pairs = pairs.filter(acting).to_pylist()
+
+    def supports(self, category: int) -> list[Support]:
+        """All supports of a tag, the strongest first."""
+        found: list[tuple[tuple, Support]] = []
+        for fact in self.facts:
+            if fact["category"] == category and category in self.said:
+                how = {"source": fact["source"], "kind": fact["kind"]}
+                found.append(self._support("asserted", category, fact["confidence"], 0, **how))
+        for below, confidence in (self.said | self.added).items():
+            edges = self._edges(below, category)
+            if edges:
+                found.append(self._support("ancestor", below, confidence, edges))
+        for pair in self.pairs:
+            if pair["effect"] == category:
+                cause = pair["cause"]
+                evidence = {name: pair[name] for name in ("images", "predicted", "ratio")}
+                confidence = self.causes[cause]
+                found.append(self._support("cooccurrence", cause, confidence, 0, **evidence))
+        return [support for _, support in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+    def _support(
+        self, reason: str, category: int, confidence: float, edges: int, **details: Any
+    ) -> tuple[tuple, Support]:
+        """A support, behind what it is worth (the order of `rules.derive_tags`)."""
+        worth = (reason == "asserted", category in self.said, confidence, -edges, -category)
+        if reason == "ancestor":
+            details["edges"] = edges
+        key, name = self.names(category)
+        return worth, Support(reason, key, name, float(confidence), **details)
+
+    def names(self, category: int) -> tuple[str, str]:
+        """Key and name of a category, if they may be shown."""
+        found = self.taxonomy.categories[category]
+        return (HIDDEN, HIDDEN) if found.sensitive and self.hide else (found.key, found.name)
+
+    def _edges(self, below: int, category: int) -> int:
+        """Edges from a category up to one of its proper ancestors, else 0."""
+        part = slice(self.above.indptr[below], self.above.indptr[below + 1])
+        place = np.flatnonzero(self.above.ancestors[part] == category)
+        return int(self.above.edges[part][place[0]]) if len(place) else 0
