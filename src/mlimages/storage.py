@@ -36,7 +36,13 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 path, "not writable", "choose another place or change its permissions"
             ) from error
-        if error.errno in (errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR):
+        if error.errno in (
+            errno.EIO,
+            errno.EEXIST,
+            errno.ENAMETOOLONG,
+            errno.ENOTDIR,
+            errno.EISDIR,
+        ):
             cause = f"cannot write ({error.strerror})"
             raise StorageError(path, cause, "choose another place") from error
         raise
