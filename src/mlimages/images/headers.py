@@ -143,8 +143,19 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _gif(data: bytes) -> Header:
-    width, height = struct.unpack_from("<HH", data, 6)
-    return Header("GIF", width, height)
+    # GIF89a, sections 18 to 24: screen, its colours, extensions, then the first frame.
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[position] == 0x21:  # an extension: its label, then blocks up to an empty one
+        position += 2
+        while data[position]:
+            position += data[position] + 1
+        position += 1
+    if data[position] != 0x2C:
+        raise BadImageError(Reason.DAMAGED)
+    # A frame may reach beyond the screen; decoders make room for it.
+    left, top, frame_width, frame_height = struct.unpack_from("<HHHH", data, position + 1)
+    return Header("GIF", max(width, left + frame_width), max(height, top + frame_height))
 
 
 def _webp(data: bytes) -> Header:
