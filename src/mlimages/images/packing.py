@@ -12,7 +12,7 @@ import re
 import tarfile
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ def pack_shards(
     shard_bytes: int = SHARD_BYTES,
     total: int | None = None,
     threads: int | None = None,
-) -> Iterator[PackedShard]:
+) -> Generator[PackedShard, None, None]:
     """Verify and pack images, yielding each shard once it is sealed.
 
     Whoever iterates commits a shard before asking for the next: then a run that is killed has lost
