@@ -68,7 +68,9 @@ def distort_colour(array: np.ndarray, parameters: ColourParameters) -> np.ndarra
 def _shift_hsv(cv2: Any, values: np.ndarray, parameters: ColourParameters) -> np.ndarray:
     hsv = cv2.cvtColor(values, cv2.COLOR_RGB2HSV)  # hue 0 to 360, saturation 0 to 1
     hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
-    np.add(hue, 360 * parameters.hue, out=hue)
+    # OpenCV's vectorised way back is wrong below 0, and undocumented above 360.
+    np.add(hue, 360 * (parameters.hue % 1.0), out=hue)
+    np.subtract(hue, 360, out=hue, where=hue >= 360)
     np.multiply(saturation, parameters.saturation, out=saturation)
     np.minimum(saturation, 1.0, out=saturation)
     # A negative value, from brightness or contrast, has no saturation in TensorFlow's definition.
