@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +14,9 @@ from mlimages.labels.statistics import check_tags_are_current
 from mlimages.schemas import TAG_REASONS
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
+
+HIDDEN = "(sensitive)"
+_TAG_COLUMNS = ("categories", "confidences", "reasons", "because")
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def explain(
     own_tags = tags.slice(row, 1).to_pylist()[0]
     image = images.slice(row, 1).to_pylist()[0]
     hide = not include_sensitive
-    finder = _Finder(taxonomy, hierarchy, own_facts, own_tags, cooccurrence, causes, hide)
+    known = set(own_tags["categories"])
+    finder = _Finder(taxonomy, hierarchy, own_facts, known, cooccurrence, causes, hide)
     found = [
         TagExplanation(
             taxonomy.keys[category],
@@ -160,10 +163,6 @@ def explain(
     return Explanation(image["id"], row, image["sources"], image["uris"], found, absent, hidden)
 
 
-HIDDEN = "(sensitive)"
-_TAG_COLUMNS = ("categories", "confidences", "reasons", "because")
-
-
 class _Finder:
     """Supports of one image's tags."""
 
@@ -172,7 +171,7 @@ class _Finder:
         taxonomy: Taxonomy,
         hierarchy: Hierarchy,
         facts: pa.Table,
-        tags: dict,
+        tags: set[int],
         pairs: pa.Table,
         causes: Literal["asserted", "all"],
         hide: bool,
@@ -182,52 +181,55 @@ class _Finder:
         self.facts = facts.filter(facts["present"]).to_pylist()
         said = present_facts(facts, hierarchy)
         self.said = dict(zip(said.categories.tolist(), said.confidences.tolist(), strict=True))
-        by_reason: dict[int, dict[int, float]] = {0: {}, 1: {}, 2: {}}
-        for category, confidence, reason, _ in zip(
-            *(tags[name] for name in _TAG_COLUMNS), strict=True
-        ):
-            by_reason[reason][category] = confidence
-        self.added = by_reason[2]
-        self.causes = self.said if causes == "asserted" else by_reason[0] | by_reason[1]
+        closed: dict[int, float] = {}
+        for below, confidence in self.said.items():
+            for category in self._at_or_above(below):
+                closed[category] = max(closed.get(category, 0.0), confidence)
+        self.causes = self.said if causes == "asserted" else closed
         acting = pc.is_in(pairs["cause"], pa.array(list(self.causes), pa.int32()))
         self.pairs = pairs.filter(acting).to_pylist()
+        # A tag that is there without it has co-occurrence as further evidence only.
+        self.added: dict[int, float] = {}
+        for pair in self.pairs:
+            effect, confidence = pair["effect"], self.causes[pair["cause"]]
+            if effect in tags and effect not in closed:
+                self.added[effect] = max(self.added.get(effect, 0.0), confidence)
 
     def supports(self, category: int) -> list[Support]:
         """All supports of a tag, the strongest first."""
-        found: list[tuple[tuple, Support]] = []
+        found = []
         for fact in self.facts:
             if fact["category"] == category and category in self.said:
                 how = {"source": fact["source"], "kind": fact["kind"]}
-                found.append(self._support("asserted", category, fact["confidence"], 0, **how))
+                found.append(self._support("asserted", category, fact["confidence"], **how))
         for below, confidence in (self.said | self.added).items():
-            edges = self._edges(below, category)
+            edges = self._at_or_above(below).get(category, 0)
             if edges:
-                found.append(self._support("ancestor", below, confidence, edges))
+                found.append(self._support("ancestor", below, confidence, edges=edges))
         for pair in self.pairs:
             if pair["effect"] == category:
                 cause = pair["cause"]
                 evidence = {name: pair[name] for name in ("images", "predicted", "ratio")}
-                confidence = self.causes[cause]
-                found.append(self._support("cooccurrence", cause, confidence, 0, **evidence))
-        return [support for _, support in sorted(found, key=lambda pair: pair[0], reverse=True)]
+                support = self._support("cooccurrence", cause, self.causes[cause], **evidence)
+                found.append(((category in self.added, *support[0][1:]), support[1]))
+        found.sort(key=lambda pair: pair[0], reverse=True)
+        return [support for _, support in found]
 
     def _support(
-        self, reason: str, category: int, confidence: float, edges: int, **details: Any
+        self, reason: str, category: int, confidence: float, **details: Any
     ) -> tuple[tuple, Support]:
-        """A support, behind what it is worth (the order of `rules.derive_tags`)."""
-        worth = (reason == "asserted", category in self.said, confidence, -edges, -category)
-        if reason == "ancestor":
-            details["edges"] = edges
-        key, name = self.names(category)
-        return worth, Support(reason, key, name, float(confidence), **details)
+        """A support behind what it is worth: whether it acts, then as in `rules.derive_tags`."""
+        own, asserted = reason == "asserted", category in self.said
+        worth = (True, own, asserted, confidence, -details.get("edges", 0), -category)
+        return worth, Support(reason, *self.names(category), float(confidence), **details)
 
     def names(self, category: int) -> tuple[str, str]:
         """Key and name of a category, if they may be shown."""
         found = self.taxonomy.categories[category]
         return (HIDDEN, HIDDEN) if found.sensitive and self.hide else (found.key, found.name)
 
-    def _edges(self, below: int, category: int) -> int:
-        """Edges from a category up to one of its proper ancestors, else 0."""
-        part = slice(self.above.indptr[below], self.above.indptr[below + 1])
-        place = np.flatnonzero(self.above.ancestors[part] == category)
-        return int(self.above.edges[part][place[0]]) if len(place) else 0
+    def _at_or_above(self, category: int) -> dict[int, int]:
+        """A category and its ancestors, with the edges between."""
+        part = slice(self.above.indptr[category], self.above.indptr[category + 1])
+        ancestors, edges = self.above.ancestors[part].tolist(), self.above.edges[part].tolist()
+        return dict(zip(ancestors, edges, strict=True))

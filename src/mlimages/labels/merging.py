@@ -131,7 +131,7 @@ def _new_facts(facts: pa.Table, reading: Reading, rows: np.ndarray) -> pa.Table:
 
 
 def _reject_rows(reading: Reading) -> pa.Table:
-    """Entries without an image ("import"), then annotations dropped from kept ones ("annotation")."""
+    """Entries without an image ("import"), then broken annotations of kept ones ("annotation")."""
     found = pa.concat_tables([reading.rejects, reading.line_rejects])
     stages = ["import"] * reading.rejects.num_rows + ["annotation"] * reading.line_rejects.num_rows
     return pa.table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ SPLIT_FOLDERS = {
     "validation": "validation",
     "test": "test",
 }
+_SPLIT_NAME = re.compile(r"(train|valid|validation|val|test)\d*(?:[_.-]|$)", re.IGNORECASE)
 
 
 def require_folder(path: Path | str, expected: str) -> Path:
@@ -65,9 +67,9 @@ def stem(name: str) -> str:
 
 
 def split_of_name(name: str) -> str | None:
-    """The split that a file's or folder's name speaks of: `train2017` -> train."""
-    words = (("train", "train"), ("val", "validation"), ("test", "test"))
-    return next((split for start, split in words if name.lower().startswith(start)), None)
+    """The split that a file or folder is called after: `train2017`, `val_urls.txt`, `test`."""
+    found = _SPLIT_NAME.match(name)
+    return SPLIT_FOLDERS[found[1].lower()] if found else None
 
 
 def lines_of(path: Path) -> Iterator[tuple[str, str | None]]:
@@ -104,8 +106,17 @@ def tar_members(path: Path) -> Iterator[tarfile.TarInfo]:
                 archive.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header it has seen
                 if not member.isdir():
                     yield member
+            _check_end(path, archive.offset)  # type: ignore[attr-defined]
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DamagedTarError(str(error)) from None
+
+
+def _check_end(path: Path, offset: int) -> None:
+    """Raise unless the archive ends here: tarfile takes any broken header for the end."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise tarfile.ReadError(f"broken header at byte {offset:,}")
 
 
 def tar_uri(archive: Path, member: str) -> str:

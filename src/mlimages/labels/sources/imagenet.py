@@ -59,11 +59,10 @@ def read(
     """
     folder = require_folder(path, EXPECTED)
     reader = _Reader(taxonomy, source)
-    parts = [entry for entry in entries(folder) if entry.is_dir() and entry.name in SPLIT_FOLDERS]
-    for part in parts:
-        reader.read_folder(part, split or SPLIT_FOLDERS[part.name])
-    if not parts:
-        reader.read_folder(folder, split or split_of_name(folder.name))
+    reader.read_folder(folder, split or SPLIT_FOLDERS.get(folder.name))
+    for part in entries(folder):
+        if part.is_dir() and part.name in SPLIT_FOLDERS:
+            reader.read_folder(part, split or SPLIT_FOLDERS[part.name])
     if not reader.found:
         raise InputError(folder, "holds nothing of ImageNet's layout", f"expected: {EXPECTED}")
     return reader.builder.build()
@@ -84,6 +83,8 @@ class _Reader:
             if entry.is_dir():
                 if _WNID.fullmatch(entry.name):
                     self._read_class_folder(entry, split)
+                elif entry.name not in SPLIT_FOLDERS:
+                    self.builder.note(f"{entry}: not named after a synset, not read")
             elif entry.suffix == ".tar":
                 if _WNID.fullmatch(entry.stem):
                     self._read_tar(entry, split, entry.stem)

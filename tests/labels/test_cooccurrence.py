@@ -1,0 +1,134 @@
+"""Co-occurrence of categories against a count with dictionaries, and each of its filters."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.labels.reference import World, derive
+from tests.labels.worlds import facts_table, hierarchy_of, images_table, sources_table, worlds
+
+from mlimages.errors import InputError
+from mlimages.labels.cooccurrence import find_pairs, from_predictions
+from mlimages.labels.rules import Rules
+from mlimages.schemas import PREDICTIONS
+
+SINGLE = ("first",)
+
+
+def predictions_table(rows: list[tuple[int, int, float]]) -> pa.Table:
+    found = [dict(zip(PREDICTIONS.names, row, strict=True)) for row in rows]
+    return pa.Table.from_pylist(found, schema=PREDICTIONS)
+
+
+def search(world: World, rows: list[tuple[int, int, float]], rules: Rules):
+    return find_pairs(
+        predictions_table(rows),
+        facts_table(world.facts),
+        images_table(world),
+        sources_table(world, SINGLE),
+        hierarchy_of(world),
+        rules,
+    )
+
+
+def slow_pairs(world: World, rows: list[tuple[int, int, float]], rules: Rules) -> dict:
+    """(i, j) -> (images of i, images of i predicted to show j)."""
+    world.pairs = set()
+    up = {c: world.distances(c).keys() for c in range(world.num_categories)}
+    counted = {}
+    for row in range(len(world.image_sources)):
+        tags = derive(world, row)
+        everything = rules.cooccurrence_counts == "all"
+        counted[row] = {c for c, tag in tags.items() if everything or tag[1] == "asserted"}
+    single = {row for row, said_by in enumerate(world.image_sources) if said_by <= set(SINGLE)}
+    effects = set().union(*(counted[row] for row in counted.keys() - single))
+    images, predicted = Counter(), Counter()
+    for row in single:
+        images.update(counted[row])
+        shown = {j for r, j, p in rows if r == row and p > rules.minimum_probability}
+        predicted.update((i, j) for i in counted[row] for j in shown & effects)
+    return {
+        (i, j): (images[i], n)
+        for (i, j), n in predicted.items()
+        if n / images[i] > rules.minimum_ratio and i not in up[j] and j not in up[i]
+    }
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds(most_rows=6), st.data(), st.sampled_from(["asserted", "all"]))
+def test_pairs_equal_the_slow_count(world: World, data: st.DataObject, counts: str) -> None:
+    row = st.integers(0, len(world.image_sources) - 1)
+    category = st.integers(0, world.num_categories - 1)
+    probability = st.sampled_from([0.5, 0.75, 1.0])
+    rows = data.draw(st.lists(st.tuples(row, category, probability), max_size=12))
+    ratio = data.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9]))
+    rules = Rules("tencent", 0.5, ratio, counts)  # type: ignore[arg-type]
+    found = search(world, rows, rules).pairs.to_pylist()
+    assert {(p["cause"], p["effect"]): (p["images"], p["predicted"]) for p in found} == slow_pairs(
+        world, rows, rules
+    )
+    assert all(p["ratio"] == p["predicted"] / p["images"] for p in found)
+    order = [(p["cause"], p["effect"]) for p in found]
+    assert order == sorted(order)
+
+
+# 0 snake <- 1 sea snake; 2 sea; 3 land. Rows 0-3 are single-label, 4 and 5 are not.
+SNAKE, SEA_SNAKE, SEA, LAND = range(4)
+
+
+def sea_snakes() -> World:
+    facts = [(row, SEA_SNAKE, "first", True, 1.0, "asserted") for row in range(4)]
+    facts += [(4, SEA, "second", True, 1.0, "verified"), (5, SNAKE, "second", True, 1.0, "machine")]
+    return World(4, {(SEA_SNAKE, SNAKE)}, facts, [{"first"}] * 4 + [{"second"}] * 2)
+
+
+def test_a_pair_needs_more_than_the_ratio_and_more_than_the_probability() -> None:
+    two_of_four = [(0, SEA, 0.99), (1, SEA, 0.99), (2, SEA, 0.95), (3, SEA, 0.5)]
+    assert search(sea_snakes(), two_of_four, Rules()).pairs.num_rows == 0
+    found = search(sea_snakes(), [*two_of_four, (2, SEA, 0.96)], Rules()).pairs.to_pylist()
+    assert found == [
+        {"cause": SEA_SNAKE, "effect": SEA, "images": 4, "predicted": 3, "ratio": 0.75}
+    ]
+
+
+def test_relatives_and_categories_of_the_single_label_part_alone_are_no_effects() -> None:
+    rows = [(row, category, 1.0) for row in range(4) for category in (SNAKE, LAND, SEA_SNAKE)]
+    rows.append((4, SEA, 1.0))  # an image of the multi-label part
+    found = search(sea_snakes(), rows, Rules())
+    assert found.pairs.num_rows == 0
+    assert found.filters() == {
+        "predictions": 13,
+        "usable": 4,  # SNAKE on the single-label part
+        "probable": 4,
+        "observed": 1,
+        "frequent": 1,
+        "unrelated": 0,
+    }
+
+
+def test_a_prediction_given_twice_counts_once() -> None:
+    rows = [(0, SEA, 1.0)] * 4
+    assert search(sea_snakes(), rows, Rules(minimum_ratio=0.2)).pairs["predicted"][0].as_py() == 1
+
+
+@pytest.mark.parametrize("row", [(6, SEA, 1.0), (-1, SEA, 1.0), (0, 4, 1.0)])
+def test_predictions_of_another_database_are_refused(row: tuple) -> None:
+    with pytest.raises(InputError, match="predict again"):
+        search(sea_snakes(), [row], Rules())
+
+
+def test_predictions_without_a_column_are_refused() -> None:
+    world = sea_snakes()
+    with pytest.raises(InputError, match="probability"):
+        from_predictions(
+            predictions_table([]).drop_columns("probability"),
+            facts_table(world.facts),
+            images_table(world),
+            sources_table(world, SINGLE),
+            hierarchy_of(world),
+            Rules(),
+        )
