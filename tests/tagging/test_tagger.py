@@ -158,6 +158,11 @@ def test_the_command_prints_a_table_and_names_what_it_could_not_read(
     assert answer["rejects"] == []
 
 
+def test_the_command_wants_photos(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tag"]) == 2
+    assert "no photos given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("case", ["missing", "broken", "empty folder", "no model"])
 def test_the_command_fails_in_one_line(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

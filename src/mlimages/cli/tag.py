@@ -42,10 +42,13 @@ def tag(
         include_sensitive: Show categories of persons outside the reviewed roles too.
         device: auto, cpu or cuda.
     """
+    from mlimages.errors import UsageError
     from mlimages.images.photos import PhotoReject, find_photos, none_readable
     from mlimages.tagging.tagger import Tagger
     from mlimages.training.inference import load_model
 
+    if not photos:
+        raise UsageError("mlimages tag", "no photos given", "name photos or a folder of them")
     files = find_photos(photos)
     tagger = Tagger(
         load_model(model, device),
