@@ -94,3 +94,13 @@ def tiny_recipe(*changes: str, **sections: dict[str, Any]) -> Recipe:
     for section, settings in sections.items():
         values[section] = {**values.get(section, {}), **settings}
     return Recipe.from_dict(values).override(*changes)
+
+
+def train_in_process(out: str, resume: bool, changes: tuple[str, ...]) -> None:
+    """Train in a process of its own, which a test may kill; always on one thread."""
+    import torch
+
+    from mlimages.training.loop import train
+
+    torch.set_num_threads(1)
+    train(FakeDatabase(), tiny_recipe(*changes), out, resume)  # type: ignore[arg-type]

@@ -138,15 +138,13 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
         raise InputError(
             path, "holds an unfinished run", "add --resume to continue it, or choose a new folder"
         )
-    with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        with _only_writer(path):
-            if existing:
-                recipe = _continued(path, recipe)
-            elif recipe is None:
-                raise InputError(path, "holds no run to continue", "name a recipe to start one")
-            write_text(path / RECIPE, recipe.to_toml())
-            yield RunFolder(path, recipe)
+    with _only_writer(path):
+        if existing:
+            recipe = _continued(path, recipe)
+        elif recipe is None:
+            raise InputError(path, "holds no run to continue", "name a recipe to start one")
+        write_text(path / RECIPE, recipe.to_toml())
+        yield RunFolder(path, recipe)
 
 
 def saved_recipe(path: Path) -> Recipe | None:
@@ -197,7 +195,10 @@ def _is_fresh(path: Path) -> bool:
 
 @contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
-    with open(path / LOCK, "a", encoding="utf-8") as file:
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / LOCK, "a", encoding="utf-8")  # noqa: SIM115 - outlives this block
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
