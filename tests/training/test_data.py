@@ -1,0 +1,122 @@
+"""Batches: the right tags for the right images, the same for any number of threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from tests.training.fakes import FakeDatabase, tags_of, tiny_recipe
+
+from mlimages.errors import TrainingError
+from mlimages.training.data import (
+    TagMatrix,
+    TrainingData,
+    choose_outputs,
+    fingerprint,
+    read_images,
+)
+
+
+def make(*changes: str, broken: set[int] | None = None, outputs=(0, 1, 2, 3)) -> TrainingData:
+    db = FakeDatabase(broken=broken)
+    selection = db.select("train")
+    tags = TagMatrix(selection, np.array(outputs))
+    return TrainingData(db.reader(), selection, tags, tiny_recipe(*changes))
+
+
+def test_targets_are_the_tags_of_the_rows() -> None:
+    for step in make().steps(0, 12):
+        for position, row in enumerate(step.rows.tolist()):
+            entries = slice(*step.targets.indptr[position : position + 2].tolist())
+            assert step.targets.indices[entries].tolist() == tags_of(row)
+            expected = [0.9 if tag == 3 else 1.0 for tag in tags_of(row)]
+            np.testing.assert_allclose(step.targets.values[entries], expected)
+
+
+def test_tags_without_an_output_are_dropped_and_others_renumbered() -> None:
+    (step,) = make(outputs=(1, 3)).steps(0, 1)
+    renumbered = {1: 0, 3: 1}
+    for position, row in enumerate(step.rows.tolist()):
+        entries = slice(*step.targets.indptr[position : position + 2].tolist())
+        kept = [renumbered[tag] for tag in tags_of(row) if tag in renumbered]
+        assert step.targets.indices[entries].tolist() == kept
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_threads_gives_the_same_batches(workers: int) -> None:
+    alone = list(make("data.workers=0").steps(2, 9))
+    threaded = list(make(f"data.workers={workers}").steps(2, 9))
+    assert len(alone) == len(threaded) == 7
+    for one, other in zip(alone, threaded, strict=True):
+        assert one.rows.tolist() == other.rows.tolist()
+        assert torch.equal(one.parts[0][0], other.parts[0][0])
+
+
+def test_an_image_looks_different_in_each_epoch_but_never_changes() -> None:
+    data = make()
+    first = data.load(0, 5)
+    assert first.shape == (32, 32, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, make().load(0, 5))
+    assert not np.array_equal(first, data.load(1, 5))
+
+
+def test_micro_batches_are_nearly_equal_parts() -> None:
+    (step,) = make("data.micro_batch=3").steps(0, 1)
+    assert [len(targets) for _, targets in step.parts] == [2, 3, 3]
+    assert sum(len(images) for images, _ in step.parts) == len(step.rows) == 8
+    assert len(step.targets) == 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_image_is_replaced_with_its_tags(workers: int, caplog) -> None:
+    data = make(f"data.workers={workers}", broken={4, 11})
+    rows = [row for step in data.steps(0, 10) for row in step.rows.tolist()]
+    assert not {4, 11} & set(rows)
+    assert len(rows) == 80
+    assert data.broken.reasons == {4: "truncated", 11: "truncated"}
+    assert caplog.text.count("image of row 4 is broken (truncated)") == 1
+    again = [row for step in make(broken={4, 11}).steps(0, 10) for row in step.rows.tolist()]
+    assert rows == again  # replacements are keyed too
+
+
+def test_all_images_broken_stops() -> None:
+    data = make("data.broken_limit=1", broken=set(range(40)))
+    with pytest.raises(TrainingError, match="replacements are broken"):
+        next(data.steps(0, 1))
+
+
+def test_leaving_early_ends_the_threads() -> None:
+    steps = make("data.workers=3").steps(0, 10_000)
+    next(steps)
+    steps.close()
+    deadline = time.monotonic() + 5
+    while any(thread.name.startswith("images") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_outputs_are_categories_with_enough_images_in_order() -> None:
+    selection = FakeDatabase().select("train")
+    assert choose_outputs(selection, 1).tolist() == [0, 1, 2, 3]
+    assert choose_outputs(selection, 14).tolist() == [0, 1, 2]
+
+
+def test_fingerprint_changes_with_images_and_tags() -> None:
+    selection = FakeDatabase().select("train")
+    same = fingerprint(FakeDatabase().select("train"), ["a"])
+    assert fingerprint(selection, ["a"]) == same
+    assert fingerprint(selection, ["b"]) != same
+    selection.confidences[3] = 0.5
+    assert fingerprint(selection, ["a"]) != same
+
+
+def test_reading_ahead_keeps_the_order_and_gives_reasons() -> None:
+    reader = FakeDatabase(broken={2}).reader()
+    results = list(read_images(reader, np.array([5, 2, 9]), 8))
+    assert [position for position, _ in results] == [0, 1, 2]
+    np.testing.assert_array_equal(results[2][1], reader.image(9))
+    assert results[1][1] == "truncated"
