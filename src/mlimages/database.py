@@ -154,11 +154,12 @@ class Database:
             facts, images = commit.table("facts"), commit.table("images")
             if images.num_rows == 0:
                 raise DatabaseError(self.root, "holds no images", "run: mlimages import")
-            pairs = None
+            pairs, filters = None, {}
             if predictions is not None:
-                pairs = cooccurrence.from_predictions(
+                search = cooccurrence.find_pairs(
                     predictions, facts, images, commit.table("sources"), hierarchy, rules
                 )
+                pairs, filters = search.pairs, search.filters()
             absent = absent_categories(facts, images, commit.table("sources"))
             tags = derive_tags(
                 facts, images.num_rows, hierarchy, pairs, absent, rules.cooccurrence_counts
@@ -176,6 +177,7 @@ class Database:
                 tags.count_by_reason(),
                 len(np.unique(tags.categories)),
                 0 if pairs is None else pairs.num_rows,
+                filters,
             )
             commit.info["tags"] = asdict(report)
         return report
@@ -246,6 +248,7 @@ class Database:
             hint = "run: mlimages pack DB" if packed else "import images of that kind"
             raise DatabaseError(self.root, what, hint)
         tags = Tags.from_table(self.store.table("tags"))
+        statistics.check_tags_are_current(len(tags), images.num_rows)
         rows = np.flatnonzero(keep).astype(np.int32)
         return Selection(rows, *tags.take(rows))
 
@@ -274,7 +277,10 @@ class Database:
         names = ("facts", "tags", "cooccurrence", "images")
         hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
         tables = {name: self.store.table(name) for name in names}
-        return explanation.explain(self.row_of(image), self.taxonomy, hierarchy, **tables)
+        causes = self.rules.cooccurrence_counts
+        return explanation.explain(
+            self.row_of(image), self.taxonomy, hierarchy, **tables, causes=causes
+        )
 
     def statistics(self) -> statistics.Statistics:
         """The paper's table and the data of its figures."""

@@ -30,6 +30,7 @@ class CompletionReport:
     by_reason: dict[str, int]
     categories_with_images: int
     cooccurrence_pairs: int
+    cooccurrence_filters: dict[str, int] = field(default_factory=dict)  # what passed each, in order
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from tests.labels.sources.writing import write
 from tests.labels.tiny import CAR, KEYS, ROAD, TAXONOMY
 
 from mlimages.cli import run
+from mlimages.database import Database
+from mlimages.errors import InputError
 from mlimages.schemas import PREDICTIONS
 from mlimages.taxonomy.dictionary import write_dictionary
 
@@ -65,6 +67,8 @@ def test_cooccurrence_from_the_command_line(
         "ancestor": 14,
         "cooccurrence": 3,
     }
+    assert run([*line.split(), "--minimum-probability", "0.8"]) == 0
+    assert "2 predictions, 2 usable, 2 probable, 1 observed, 1 frequent" in capsys.readouterr().out
     assert run(["explain", str(database), "car_2"]) == 0
     shown = capsys.readouterr().out
     assert "co-occurs with car (n02958343): predicted on 2 of its 3 images (67%)" in shown
@@ -119,6 +123,22 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(
     assert all(word in error for word in words), error
     assert not (tmp_path / "new").exists()
     assert (database / "database.json").read_bytes() == before
+
+
+def test_tags_older_than_the_images_are_one_clear_error(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["complete", str(database)]) == 0
+    table = write(tmp_path / "more.csv", "id,tags\nlate,car\n")
+    assert run(f"import table {table} {database}".split()) == 0
+    capsys.readouterr()
+    for line in (f"statistics {database}", f"explain {database} late"):
+        assert run(line.split()) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "mlimages complete" in error
+    with pytest.raises(InputError, match="mlimages complete"):
+        Database.open(database).select(packed=False)
 
 
 def test_completing_without_a_rule_undoes_it(

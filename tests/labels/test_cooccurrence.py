@@ -12,7 +12,7 @@ from tests.labels.reference import World, derive
 from tests.labels.worlds import facts_table, hierarchy_of, images_table, sources_table, worlds
 
 from mlimages.errors import InputError
-from mlimages.labels.cooccurrence import find_pairs, from_predictions
+from mlimages.labels.cooccurrence import PairSearch, find_pairs
 from mlimages.labels.rules import Rules
 from mlimages.schemas import PREDICTIONS
 
@@ -24,7 +24,7 @@ def predictions_table(rows: list[tuple[int, int, float]]) -> pa.Table:
     return pa.Table.from_pylist(found, schema=PREDICTIONS)
 
 
-def search(world: World, rows: list[tuple[int, int, float]], rules: Rules):
+def search(world: World, rows: list[tuple[int, int, float]], rules: Rules) -> PairSearch:
     return find_pairs(
         predictions_table(rows),
         facts_table(world.facts),
@@ -124,7 +124,7 @@ def test_predictions_of_another_database_are_refused(row: tuple) -> None:
 def test_predictions_without_a_column_are_refused() -> None:
     world = sea_snakes()
     with pytest.raises(InputError, match="probability"):
-        from_predictions(
+        find_pairs(
             predictions_table([]).drop_columns("probability"),
             facts_table(world.facts),
             images_table(world),

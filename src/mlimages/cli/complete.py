@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
 
 from mlimages.cli.output import Json, emit
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def complete(
@@ -51,10 +48,13 @@ def complete(
     ]
     if table is not None:
         lines.append(f"{report.cooccurrence_pairs:,} pairs of categories co-occur strongly")
+        passed = ", ".join(f"{n:,} {name}" for name, n in report.cooccurrence_filters.items())
+        lines.append(f"  passed each filter: {passed}")
     emit(report, json, "\n".join(lines))
 
 
-def _read_predictions(path: Path) -> pa.Table:
+def _read_predictions(path: Path) -> Any:
+    """The table of predictions, as pyarrow reads it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -65,18 +65,6 @@ class PairSearch:
         return {name: getattr(self, name) for name in names}
 
 
-def from_predictions(
-    predictions: pa.Table,
-    facts: pa.Table,
-    images: pa.Table,
-    sources: pa.Table,
-    hierarchy: Hierarchy,
-    rules: Rules,
-) -> pa.Table:
-    """The strongly co-occurring pairs: schemas.COOCCURRENCE. See `find_pairs`."""
-    return find_pairs(predictions, facts, images, sources, hierarchy, rules).pairs
-
-
 def find_pairs(
     predictions: pa.Table,
     facts: pa.Table,
