@@ -104,7 +104,11 @@ class Database:
         """Take in what a source said. Facts are only ever added; tags are derived by `complete`."""
         with self.store.commit(f"import {reading.source}") as commit:
             merged = merge_reading(
-                *(commit.table(name) for name in ("images", "splits", "sources", "facts")), reading
+                images=commit.table("images"),
+                splits=commit.table("splits"),
+                sources=commit.table("sources"),
+                facts=commit.table("facts"),
+                reading=reading,
             )
             for name in ("images", "splits", "sources"):
                 commit.replace(name, getattr(merged, name))

@@ -20,7 +20,7 @@ class MlimagesError(Exception):
         self.thing, self.cause, self.action = str(thing), cause, action
         super().__init__(f"{self.thing}: {cause}; {action}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return type(self), (self.thing, self.cause, self.action)
 
 

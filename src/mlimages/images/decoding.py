@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,7 +158,7 @@ def _decode_with_pillow(data: bytes, header: Header, reduction: int = 1) -> np.n
         raise BadImageError(Reason.TRUNCATED if cut else Reason.DAMAGED) from None
 
 
-def _without_size_warning(header: Header):
+def _without_size_warning(header: Header) -> AbstractContextManager[None]:
     """Pillow warns at fewer pixels than our own limit, which was checked already."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is None or header.width * header.height <= limit:

@@ -71,7 +71,7 @@ class OpenFiles:
         return self._limit
 
     def __setstate__(self, limit: int) -> None:
-        self.__init__(limit)
+        self.__init__(limit)  # type: ignore[misc]
 
 
 def _renew_locks() -> None:

@@ -68,8 +68,8 @@ def sniff(data: bytes) -> str:
             return format_name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    starts = [start for group in _MAGIC.values() for start in group]
-    if any(start.startswith(data) for start in starts) or _begins_webp(data):
+    known = [start for group in _MAGIC.values() for start in group]
+    if any(start.startswith(data) for start in known) or _begins_webp(data):
         raise BadImageError(Reason.TRUNCATED)
     # AVIF and HEIC are ISO media files: a box length, then "ftyp".
     windows_bitmap = data.startswith(b"BM") and data[6:10] == bytes(4)

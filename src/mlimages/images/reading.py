@@ -120,7 +120,7 @@ class _Archives:
 
     def forget(self) -> None:
         """Drop everything, also a lock that another thread held when this process was forked."""
-        self.__init__(self._limit)
+        self.__init__(self._limit)  # type: ignore[misc]
 
 
 def _list_archive(path: str) -> _Archive:
