@@ -114,6 +114,14 @@ def test_nothing_to_read_is_one_clear_error(tmp_path: Path, kind: str) -> None:
         read(tmp_path / kind, TAXONOMY)
 
 
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.JPEG")
+    (tmp_path / "data" / DOGS).mkdir(parents=True)
+    (tmp_path / "data" / DOGS / "images").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / DOGS / "again").symlink_to(tmp_path / "data")
+    assert tags(read(tmp_path / "data", TAXONOMY)) == {"a": {DOG}}
+
+
 def test_photos_of_one_name_in_two_classes_keep_apart(tmp_path: Path) -> None:
     write(tmp_path / DOGS / "image_0001.jpg")
     write(tmp_path / CATS / "image_0001.jpg")

@@ -47,10 +47,11 @@ def entries(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files of a folder and its subfolders, each folder sorted by name."""
+    """All files of a folder and its subfolders, sorted by name; links back up are not followed."""
     for path in entries(folder):
         if path.is_dir():
-            yield from files_below(path)
+            goes_back = path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
+            yield from () if goes_back else files_below(path)
         else:
             yield path
 
