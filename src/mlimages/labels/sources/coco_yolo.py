@@ -27,6 +27,7 @@ from mlimages.labels.sources.files import (
     split_of_name,
 )
 from mlimages.labels.sources.label_space import find_label_map, resolve_labels
+from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
 
@@ -95,7 +96,7 @@ class _Reader:
         }
         photos = part / "images"
         unused = dict(waiting)
-        for photo in files_below(photos):
+        for photo in track(files_below(photos), part.name, unit="photos"):
             name = photo.relative_to(photos).with_suffix("")
             if not has_image_name(photo):
                 self.builder.reject(str(photo), "not the name of an image")

@@ -28,6 +28,7 @@ from mlimages.labels.sources.files import (
     tar_members,
     tar_uri,
 )
+from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.wordnet import wordnet
 
@@ -77,7 +78,7 @@ class _Reader:
 
     def read_folder(self, folder: Path, split: str | None) -> None:
         """Read all layouts that lie directly in a folder."""
-        for entry in entries(folder):
+        for entry in track(entries(folder), folder.name, unit="entries"):
             labels = entry.with_name(f"{entry.stem}_labels.tsv")
             named_after = _NAMED_AFTER.match(entry.name)
             if entry.is_dir():

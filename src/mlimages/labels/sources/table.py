@@ -29,6 +29,7 @@ from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import stem
 from mlimages.labels.sources.label_space import find_label_map
 from mlimages.labels.sources.table_rows import read_header, read_rows
+from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
 
@@ -88,7 +89,7 @@ def read(
     root = Path(images).absolute() if images is not None else path.parent
     resolve = _resolver(taxonomy, find_label_map(label_map) if label_map is not None else None)
     collected: dict[str, _Image] = {}
-    for location, values, wrong in read_rows(path, len(header)):
+    for location, values, wrong in track(read_rows(path, len(header)), path.name, unit="rows"):
         if values is None:
             builder.reject(location, wrong)
             continue

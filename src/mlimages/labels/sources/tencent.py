@@ -16,6 +16,7 @@ from pathlib import Path
 from mlimages.errors import InputError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import PhotoFinder, entries, lines_of, split_of_name, stem
+from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 
 EXPECTED = "a list with lines `URL or path<TAB>index:confidence ...`"
@@ -59,7 +60,7 @@ def read(
     read_lines = 0
     for file in lists:
         here = _List(file, builder, taxonomy, split, images)
-        for location, line in lines_of(file):
+        for location, line in track(lines_of(file), file.name, unit="lines"):
             read_lines += 1
             here.take(location, line)
         here.note_counts()

@@ -17,6 +17,7 @@ from mlimages.errors import InputError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import entries, has_image_name, lines_of, require_folder
 from mlimages.labels.sources.label_space import find_label_map, resolve_labels
+from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
 
@@ -84,7 +85,7 @@ class _Reader:
                 photos[file.stem] = file
         splits = self._read_splits(voc, photos.keys() | annotations.keys())
         unlisted = 0
-        for name, photo in photos.items():
+        for name, photo in track(photos.items(), voc.name, unit="photos"):
             if name not in annotations:
                 self.builder.reject(str(photo), f"no annotation Annotations/{name}.xml")
                 continue
