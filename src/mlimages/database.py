@@ -26,6 +26,7 @@ from mlimages.errors import DatabaseError, InputError
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
 from mlimages.labels import cooccurrence, explanation, statistics
+from mlimages.labels.absences import single_label_rows
 from mlimages.labels.merging import merge_reading
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
@@ -258,12 +259,7 @@ class Database:
 
     def single_label_rows(self) -> np.ndarray:
         """bool [images]: whether only single-label sources annotated the image."""
-        sources = {
-            record["source"]: record["single_label"]
-            for record in self.store.table("sources").to_pylist()
-        }
-        said = self.store.table("images", ["sources"])["sources"].to_pylist()
-        return np.array([all(sources[name] for name in names) for names in said], dtype=bool)
+        return single_label_rows(self.store.table("images"), self.store.table("sources"))
 
     def reader(self) -> ShardReader:
         """Random access to the packed images' bytes by row."""

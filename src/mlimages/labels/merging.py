@@ -1,9 +1,9 @@
 """Taking a reading into the tables of a database: which images are new, and which facts.
 
-An image is known when its id is known and a place of its bytes agrees, or when one of the two has
-no place at all (a list of tags for images held elsewhere). The same id at another place is another
-image, and gets an id from its place. Facts are only ever added; one that the same source has said
-before is not said twice, so importing again changes nothing.
+An image is known when its id is known and a place of its bytes agrees; when one of the two has no
+place at all (a list of tags for images held elsewhere); or when one is a URL and the other local.
+The same id at another place is another image, and gets an id from its place. Facts are only ever
+added; one that the same source has said before is not said twice, so importing again changes nothing.
 """
 
 from __future__ import annotations
@@ -67,9 +67,20 @@ def _row_of(found: dict, known: dict[str, int], records: list[dict]) -> int:
         if name is None or name not in known:
             continue
         record = records[known[name]]
-        if not record["uris"] or not found["uri"] or found["uri"] in record["uris"]:
+        if _same_place(found["uri"], record["uris"]):
             return known[name]
     return len(records)
+
+
+def _same_place(uri: str | None, known: list[str]) -> bool:
+    """Whether an image of the same id is the same image; a URL and its local copy may be."""
+    if not uri or not known or uri in known:
+        return True
+    return all(_is_url(uri) != _is_url(other) for other in known)
+
+
+def _is_url(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
 
 
 def _new_record(found: dict, row: int, known: dict[str, int]) -> dict:

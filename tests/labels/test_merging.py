@@ -1,0 +1,87 @@
+"""Which images of a reading are new, and which facts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlimages.labels.merging import MergedTables, merge_reading
+from mlimages.labels.reading import Reading, ReadingBuilder
+from mlimages.schemas import FACTS, IMAGES, SOURCES, SPLITS
+
+
+def reading(source: str, *images: tuple[str, str | None, int], single: bool = False) -> Reading:
+    """A reading of images (id, uri, category)."""
+    builder = ReadingBuilder(source, "table", single_label=single)
+    for name, uri, category in images:
+        position = builder.add_image(name, uri, name)
+        assert position is not None
+        builder.add_fact(position, category)
+    return builder.build()
+
+
+def merge(*readings: Reading) -> tuple[MergedTables, pa.Table]:
+    """Merge readings one after the other; the last result and all facts."""
+    tables = {"images": IMAGES, "splits": SPLITS, "sources": SOURCES, "facts": FACTS}
+    held = {name: schema.empty_table() for name, schema in tables.items()}
+    for one in readings:
+        merged = merge_reading(**held, reading=one)
+        for name in ("images", "splits", "sources"):
+            held[name] = getattr(merged, name)
+        held["facts"] = pa.concat_tables([held["facts"], merged.facts])
+    return merged, held["facts"]
+
+
+def test_a_source_read_again_adds_nothing() -> None:
+    one = reading("a", ("x", "/p/x.jpg", 3), ("y", "/p/y.jpg", 4))
+    merged, facts = merge(one, one)
+    assert merged.new_images == 0
+    assert merged.merged_images == 2
+    assert merged.facts.num_rows == 0
+    assert facts.num_rows == 2
+
+
+def test_two_sources_that_disagree_are_both_kept() -> None:
+    builder = ReadingBuilder("b", "table")
+    builder.add_fact(builder.add_image("x", "/p/x.jpg", "x") or 0, 3, present=False)
+    merged, facts = merge(reading("a", ("x", "/p/x.jpg", 3)), builder.build())
+    assert merged.images.num_rows == 1
+    assert facts["present"].to_pylist() == [True, False]
+    assert merged.images["sources"].to_pylist() == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "images"),
+    [
+        ("/p/x.jpg", "/p/x.jpg", 1),
+        ("/p/x.jpg", "/q/x.jpg", 2),
+        ("/p/x.jpg", None, 1),
+        (None, "/p/x.jpg", 1),
+        ("https://a.example/x.jpg", "/p/x.jpg", 1),
+        ("/p/x.jpg", "https://a.example/x.jpg", 1),
+        ("https://a.example/x.jpg", "https://b.example/x.jpg", 2),
+    ],
+)
+def test_the_same_id_is_the_same_image_unless_its_places_differ(
+    first: str | None, second: str | None, images: int
+) -> None:
+    merged, _ = merge(reading("a", ("x", first, 3)), reading("b", ("x", second, 4)))
+    assert merged.images.num_rows == images
+    assert len(set(merged.images["id"].to_pylist())) == images
+    assert merged.images["row"].to_pylist() == list(range(images))
+
+
+def test_an_image_that_got_another_id_is_known_again() -> None:
+    a, b = reading("a", ("x", "/p/x.jpg", 3)), reading("b", ("x", "/q/x.jpg", 4))
+    merged, facts = merge(a, b, b)
+    assert merged.new_images == 0
+    assert facts.num_rows == 2
+
+
+def test_a_source_stays_single_label_only_while_all_its_readings_are() -> None:
+    first = reading("a", ("x", "/p/x.jpg", 3), single=True)
+    assert merge(first)[0].sources["single_label"].to_pylist() == [True]
+    merged, _ = merge(first, reading("a", ("y", "/p/y.jpg", 3)))
+    assert merged.sources["single_label"].to_pylist() == [False]
+    assert np.array_equal(merged.splits["row"].to_numpy(), [0, 1])
