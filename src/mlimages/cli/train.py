@@ -23,7 +23,7 @@ def train(
     split: str | None = None,
     part: Literal["all", "multi", "single"] | None = None,
     device: str | None = None,
-    resume: bool = False,
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,
 ) -> None:
     """Train a network on a database, as a recipe says.

@@ -3,7 +3,7 @@
 An image is known when its id is known and a place of its bytes agrees; when one of the two has no
 place at all (a list of tags for images held elsewhere); or when one is a URL and the other local.
 The same id at another place is another image, and gets an id from its place. Facts are only ever
-added; one that the same source has said before is not said twice, so importing again changes nothing.
+added; one that the same source said before is not said twice: importing again changes nothing.
 """
 
 from __future__ import annotations

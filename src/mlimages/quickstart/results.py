@@ -232,7 +232,7 @@ class Results:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become None."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
     def write(self, path: Path | str) -> None:
         """Write as JSON."""
@@ -248,13 +248,14 @@ def read_results(path: Path | str) -> dict[str, Any]:
         raise InputError(path, f"cannot be read ({error})", "run: mlimages quickstart") from None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON can hold: tuples as lists, NumPy values as numbers, NaN and infinity as None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
