@@ -55,7 +55,7 @@ _EXAMPLES = """examples:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one line on standard error."""
-    # OpenMP's threads wait for each other by spinning, for milliseconds. Where another program wants
+    # OpenMP's threads wait for each other by spinning for milliseconds. Where another program wants
     # a core, that made training 4 to 8 times as slow; after a short spin they now sleep.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
