@@ -12,7 +12,7 @@ from tests.quickstart.example import HOSTILE, example_results
 
 from mlimages.errors import InputError
 from mlimages.quickstart.report import format_duration, write_report
-from mlimages.quickstart.results import Results, read_results
+from mlimages.quickstart.results import Results, read_results, write_results
 
 
 class Page(HTMLParser):
@@ -38,7 +38,7 @@ class Page(HTMLParser):
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     folder = tmp_path_factory.mktemp("report")
     results = example_results(folder)
-    results.write(folder / "results.json")
+    write_results(results.to_dict(), folder / "results.json")
     path = write_report(read_results(folder / "results.json"), folder)
     return Page(path.read_text(encoding="utf-8"))
 
@@ -105,7 +105,7 @@ def test_a_missing_picture_is_named(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     results = example_results(tmp_path)
     results.metrics[0].measures["map_macro"] = float("nan")
-    results.write(tmp_path / "results.json")
+    write_results(results.to_dict(), tmp_path / "results.json")
     content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert content["metrics"][0]["measures"]["map_macro"] is None
     assert "n/a" in write_report(content, tmp_path).read_text(encoding="utf-8")

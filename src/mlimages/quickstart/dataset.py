@@ -34,8 +34,10 @@ from mlimages.quickstart.scenes import (
 )
 from mlimages.storage import atomic_directory
 
-MULTI_SCALE = 0.68
+MULTI_SCALE = 0.85
 """Factor on the size of objects that share a picture."""
+TRANSFER_SCALE = 1.2
+"""Factor on the size of objects of the transfer part."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class SceneCounts:
     """How many pictures are painted."""
 
     single_per_object: int = 40
-    multi: int = 1200
+    multi: int = 1800
     validation: int = 400
     transfer_per_object: int = 30
 
@@ -119,16 +121,18 @@ def _write_multi(folder: Path, seed: int, counts: SceneCounts) -> dict[str, tupl
 def _write_transfer(folder: Path, seed: int, counts: SceneCounts) -> None:
     for number, drawing in enumerate(objects_of("transfer")):
         (folder / drawing.name).mkdir(parents=True)
-        scenes = _scenes_of(drawing, (seed, 3, number), counts.transfer_per_object)
+        scenes = _scenes_of(drawing, (seed, 3, number), counts.transfer_per_object, TRANSFER_SCALE)
         for image, scene in enumerate(scenes):
             path = folder / drawing.name / f"image_{image:04d}.jpg"
             path.write_bytes(_jpeg(scene.picture))
 
 
-def _scenes_of(drawing: Drawing, seed: tuple[int, int, int], count: int) -> Iterator[Scene]:
+def _scenes_of(
+    drawing: Drawing, seed: tuple[int, int, int], count: int, scale: float = 1.0
+) -> Iterator[Scene]:
     for image in range(count):
         rng = np.random.default_rng((*seed, image))
-        yield paint_scene(rng, choose_place(rng, drawing), [drawing.name])
+        yield paint_scene(rng, choose_place(rng, drawing), [drawing.name], scale)
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

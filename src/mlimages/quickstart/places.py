@@ -234,8 +234,10 @@ def ocean_floor(canvas: Canvas, horizon: float) -> None:
         LABELS["ocean_floor"],
     )
     for _ in range(4):
-        x = canvas.between(-20, FULL)
-        canvas.area([(x, 0), (x + 22, 0), (x - 20, bottom), (x - 75, bottom)], (225, 250, 255, 26))
+        ray = canvas.between(-20, FULL)
+        canvas.area(
+            [(ray, 0), (ray + 22, 0), (ray - 20, bottom), (ray - 75, bottom)], (225, 250, 255, 26)
+        )
     sand = mix(rgb("#cdb98a"), water, 0.3)
     x = np.linspace(-10, FULL + 10, 20)
     crest = bottom + 8 * np.sin(x / 37 + canvas.between(0, 6))
@@ -243,9 +245,14 @@ def ocean_floor(canvas: Canvas, horizon: float) -> None:
     for _ in range(canvas.rng.integers(2, 6)):
         x0, high = canvas.between(0, FULL), canvas.between(30, 80)
         tone = canvas.pick("#2f7a4f", "#4f9a4a", "#d8607a", "#e08a4f")
-        for x in (x0 - 9, x0, x0 + 9):
-            top = (2 * x - x0 + canvas.between(-5, 5), bottom + 12 - high * canvas.between(0.6, 1))
-            canvas.area([(x - 4, bottom + 16), top, (x + 4, bottom + 16)], mix(tone, water, 0.25))
+        for stem in (x0 - 9, x0, x0 + 9):
+            top = (
+                2 * stem - x0 + canvas.between(-5, 5),
+                bottom + 12 - high * canvas.between(0.6, 1),
+            )
+            canvas.area(
+                [(stem - 4, bottom + 16), top, (stem + 4, bottom + 16)], mix(tone, water, 0.25)
+            )
     for _ in range(canvas.rng.integers(3, 9)):
         canvas.oval(canvas.between(0, FULL), canvas.between(0, bottom), 4, 4, (230, 250, 255, 130))
 

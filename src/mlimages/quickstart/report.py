@@ -33,7 +33,7 @@ BARS = {
     "class_f1_top5": "F1, top 5\nby category",
 }
 REASONS = {"asserted": "said by the source", "ancestor": "ancestor", "cooccurrence": "co-occurs"}
-SHOWN_PAIRS = 24
+SHOWN_PAIRS = 14
 UNKNOWN = "n/a"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 

@@ -234,10 +234,11 @@ class Results:
         """Plain values for JSON; numbers that are not finite become None."""
         return plain(asdict(self))
 
-    def write(self, path: Path | str) -> None:
-        """Write as JSON."""
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        write_text(path, text + "\n")
+
+def write_results(results: dict[str, Any], path: Path | str) -> None:
+    """Write plain values, such as `Results.to_dict` gives, as JSON."""
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def read_results(path: Path | str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def paint_scene(
     seen_from_above = place in OPEN_AIR and rng.random() > SKY_SHARE
     horizon = 0.0 if seen_from_above else canvas.between(80, 135)
     PLACES[place](canvas, horizon)
-    spots = []
+    spots: list[tuple[str, Spot]] = []
     for name in names:
         spot = _find_spot(canvas, drawings()[name], place, horizon, scale, [s for _, s in spots])
         if spot is not None:
