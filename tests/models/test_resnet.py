@@ -100,6 +100,16 @@ def test_starting_at_the_prior_predicts_frequencies():
     torch.testing.assert_close(predicted, prior, rtol=0.2, atol=0.0)
 
 
+def test_starting_at_the_prior_draws_nothing_and_leaves_small_weights():
+    torch.manual_seed(0)
+    network = ResNet(ResNetConfig(500, depth=26, width=0.5))
+    before = torch.get_rng_state()
+    network.start_at_prior(torch.full((500,), 0.01))
+    assert torch.equal(torch.get_rng_state(), before)
+    weight = network.classifier.weight
+    assert weight.var().item() * weight[0].numel() == pytest.approx(0.003, rel=0.02)
+
+
 def test_batch_norm_momentum_is_the_papers_unless_set():
     assert ResNet(ResNetConfig(2, depth=26, width=0.1)).norm.momentum == 0.003
     assert ResNet(ResNetConfig(2, 26, 0.1, batch_norm_momentum=0.1)).norm.momentum == 0.1

@@ -208,9 +208,22 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch) -> N
     assert train(FakeDatabase(), None, out, resume=True).steps == 10
 
 
-def test_the_global_random_state_is_not_touched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prior", ["true", "false"])
+def test_the_global_random_state_is_not_touched(tmp_path: Path, prior: str) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    train(FakeDatabase(), tiny_recipe(), tmp_path / "run")
+    train(FakeDatabase(), tiny_recipe(f"model.start_at_prior={prior}"), tmp_path / "run")
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_recipe_decides_the_first_weights() -> None:
+    from mlimages.training.state import build_state
+
+    recipe = tiny_recipe("model.start_at_prior=true")
+    states = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append(build_state(recipe, np.array([40, 20, 5]), 40, torch.device("cpu")))
+    one, other = (state.network.state_dict() for state in states)
+    assert all(torch.equal(one[name], other[name]) for name in one)

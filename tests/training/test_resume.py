@@ -18,7 +18,12 @@ from tests.training.fakes import FakeDatabase, tiny_recipe, train_in_process
 from mlimages.errors import InputError, InterruptedTrainingError
 from mlimages.training.loop import train
 
-CHANGES = ("schedule.epochs=4", "checkpoint.every_steps=3", "data.micro_batch=4")
+CHANGES = (
+    "schedule.epochs=4",
+    "checkpoint.every_steps=3",
+    "data.micro_batch=4",
+    "model.start_at_prior=true",
+)
 SEALED = ("model.safetensors", "training.safetensors", "model.json")
 slow = pytest.mark.slow
 

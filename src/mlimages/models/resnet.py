@@ -26,6 +26,7 @@ STEM_CHANNELS = 64
 # The standard deviation of a unit normal cut at two deviations: TensorFlow's variance scaling
 # divides by it, so that the variance after cutting is the one asked for.
 TRUNCATED_DEVIATION = 0.87962566103423978
+PRIOR_SCALE = 0.003  # of the classifier's weights beside a bias that already says the most
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class ResNet(nn.Module):
         """Variance scaling, fan-in, scale 1, truncated normal (TensorFlow's), for all weights."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                _variance_scaling(module.weight, scale=1.0)
+                _variance_scaling(module.weight)
         nn.init.zeros_(self.classifier.bias)
 
     @torch.no_grad()
@@ -138,11 +139,13 @@ class ResNet(nn.Module):
         The bias becomes log(prior / (1 - prior)), and the classifier's weights small, so that the
         first steps are not spent on learning that most categories are rare.
 
+        It draws no random numbers, so the weights stay those of the seed they were made with.
+
         Args:
             prior: [num_classes], each strictly between 0 and 1.
         """
         self.classifier.bias.copy_(torch.log(prior / (1 - prior)))
-        _variance_scaling(self.classifier.weight, scale=0.003)
+        self.classifier.weight.mul_(math.sqrt(PRIOR_SCALE))
 
     def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The outputs of the four stages, at strides 4, 8, 16 and 32 (before the last norm)."""
@@ -162,7 +165,7 @@ class ResNet(nn.Module):
         return self.classifier(self.features(x))
 
 
-def _variance_scaling(weight: torch.Tensor, scale: float) -> None:
+def _variance_scaling(weight: torch.Tensor) -> None:
     fan_in = weight[0].numel()
-    deviation = math.sqrt(scale / fan_in) / TRUNCATED_DEVIATION
+    deviation = math.sqrt(1 / fan_in) / TRUNCATED_DEVIATION
     nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
