@@ -50,6 +50,20 @@ def test_only_the_newest_stay(tmp_path: Path) -> None:
     assert names == ["step-00000010", "step-00000100"]
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_later_checkpoint_does_not_push_out_the_one_just_written(
+    tmp_path: Path, keep: int
+) -> None:
+    write(tmp_path, 100, keep)
+    flip_a_bit(write(tmp_path, 200, keep=2) / "model.safetensors")
+    write(tmp_path, 150, keep)  # by a run that continued after step 100
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 150
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000100", "step-00000150"][-keep:]
+
+
 def test_a_run_without_checkpoints_has_none(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
 

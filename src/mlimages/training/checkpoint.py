@@ -76,6 +76,8 @@ def write_checkpoint(
 ) -> Path:
     """Write and seal RUN/checkpoints/step-N, then remove all but the newest `keep`.
 
+    Folders of later steps are removed too: a run that is at this step passed them over as damaged.
+
     Args:
         run: the run's folder.
         model: content of model.json.
@@ -109,7 +111,7 @@ def write_checkpoint(
         }
         manifest = {"format_version": FORMAT_VERSION, "step": state["step"], "files": files}
         (temporary / MANIFEST).write_bytes(_json(manifest))
-    _prune(root, keep)
+    _prune(root, keep, state["step"])
     return folder
 
 
@@ -215,12 +217,20 @@ def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     named = [path for path in root.iterdir() if re.fullmatch(r"step-\d{8,}", path.name)]
-    return sorted(named, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(named, key=_step_of)
 
 
-def _prune(root: Path, keep: int) -> None:
-    for folder in _folders(root)[:-keep]:
-        _remove(folder)
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _prune(root: Path, keep: int, step: int) -> None:
+    """Remove what is later than the step just written, and all but the newest of the others."""
+    folders = _folders(root)
+    good = [folder for folder in folders if _step_of(folder) <= step]
+    for folder in folders:
+        if folder not in good[-keep:]:
+            _remove(folder)
     for leftover in root.glob("*" + PARTIAL):  # of a process killed while writing or removing
         shutil.rmtree(leftover, ignore_errors=True)
 
