@@ -16,12 +16,13 @@ PACKAGE = Path(mlimages.__file__).parent
 # Each stage may import those before it. Stages of one tuple may not import each other.
 ORDER = [
     ("errors",),
-    ("schemas", "storage", "progress", "reports"),
+    ("schemas", "storage", "progress", "reports", "manifest"),
     ("store",),
     ("checking",),
     ("taxonomy",),
     ("labels",),
     ("images",),
+    ("importing",),
     ("database",),
     ("models", "losses", "metrics"),
     ("training",),

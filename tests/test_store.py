@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mlimages import storage
 from mlimages.errors import DatabaseError, StorageError
 from mlimages.schemas import SPLITS
 from mlimages.store import Store
@@ -61,18 +62,85 @@ def test_a_failed_commit_leaves_the_old_generation_and_no_new_files(tmp_path: Pa
     assert Store.open(tmp_path / "db").table("splits")["row"].to_pylist() == [1]
 
 
-def test_a_reader_keeps_its_generation_while_a_writer_commits(tmp_path: Path) -> None:
+def test_a_reader_keeps_its_generation_while_writers_commit(tmp_path: Path) -> None:
     make(tmp_path / "db", 1)
     reader = Store.open(tmp_path / "db")
-    with Store.open(tmp_path / "db").commit("test") as commit:
-        commit.replace("splits", splits(2))
+    for row in (2, 3, 4):
+        with Store.open(tmp_path / "db").commit("test") as commit:
+            commit.replace("splits", splits(row))
     assert reader.table("splits")["row"].to_pylist() == [1]
+
+
+def test_replaced_files_are_swept_when_their_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlimages.store.RETIRED_FILES_STAY", 0.0)
+    store = make(tmp_path / "db", 1)
+    for row in (2, 3):
+        with store.commit("test") as commit:
+            commit.replace("splits", splits(row))
+    with store.commit("test"):
+        pass
+    assert files(tmp_path / "db") == {"database.json", "splits-000003-000.parquet"}
+
+
+def test_files_with_other_names_are_never_removed(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1)
+    others = ["mine.parquet", "notes.partial", "shards/mine.tar", "deep/splits-000001-000.parquet"]
+    for name in others:
+        (tmp_path / "db" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "db" / name).write_bytes(b"mine")
+    with store.commit("test") as commit:
+        commit.append("splits", splits(2))
+    assert all((tmp_path / "db" / name).exists() for name in others)
+
+
+def test_an_interruption_right_after_the_commit_keeps_the_new_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make(tmp_path / "db", 1)
+    real = storage.sync
+
+    def interrupted(path: Path) -> None:
+        real(path)
+        if path == tmp_path / "db" and Store.open(path).manifest.generation == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "sync", interrupted)
+
+    def commit() -> None:
+        with store.commit("test") as commit:
+            commit.replace("splits", splits(2))
+
+    with pytest.raises(KeyboardInterrupt):
+        commit()
+    assert Store.open(tmp_path / "db").table("splits")["row"].to_pylist() == [2]
+    assert Store.open(tmp_path / "db").damaged_files() == []
+
+
+def test_a_database_that_lost_its_manifest_is_not_taken_for_an_empty_folder(
+    tmp_path: Path,
+) -> None:
+    store = make(tmp_path / "db", 1)
+    with store.commit("test") as commit:
+        commit.append("splits", splits(2))
+    (tmp_path / "db" / "database.json").unlink()
+    with pytest.raises(DatabaseError, match="not empty"):
+        Store.create(tmp_path / "db")
+
+
+def test_of_two_creators_the_second_is_refused(tmp_path: Path) -> None:
+    first, second = Store.create(tmp_path / "db"), Store.create(tmp_path / "db")
+    with first.commit("test") as commit:
+        commit.replace("splits", splits(1))
+    with pytest.raises(DatabaseError, match="a database already"), second.commit("test"):
+        pass
 
 
 def test_files_of_killed_commands_are_swept_by_the_next_commit(tmp_path: Path) -> None:
     store = make(tmp_path / "db", 1)
     (tmp_path / "db" / "facts-000099-000.parquet").write_bytes(b"left")
-    (tmp_path / "db" / "images-1.parquet.partial").write_bytes(b"left")
+    (tmp_path / "db" / "images-000002-000.parquet.partial").write_bytes(b"left")
     with store.commit("test") as commit:
         commit.append("splits", splits(2))
     assert {name.split("-")[0] for name in files(tmp_path / "db")} == {"splits", "database.json"}
@@ -130,6 +198,11 @@ def test_damage_is_found_and_named(tmp_path: Path) -> None:
     [
         ("{", "damaged"),
         ("[]", "damaged"),
+        ("\x00\xff", "damaged"),
+        (
+            '{"generation": 1, "format_version": 1, "files": {"x": [{"path": 5}]}, "info": {}}',
+            "damaged",
+        ),
         ('{"generation": 1, "format_version": 99, "files": {}, "info": {}}', "format version 99"),
     ],
 )

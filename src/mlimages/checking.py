@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlimages.manifest import Manifest
 from mlimages.store import Store
 
 
@@ -31,19 +33,31 @@ def check_store(store: Store) -> CheckReport:
     return CheckReport(all(good for _, good, _ in checks), checks)
 
 
+def facts_fingerprint(manifest: Manifest) -> str:
+    """Changes when anything changes that tags are derived from."""
+    names = ("categories", "hierarchy", "images", "sources", "facts")
+    sums = [entry.sha256 for name in names for entry in manifest.files.get(name, [])]
+    return hashlib.sha256(" ".join(sums).encode()).hexdigest()
+
+
+def tags_are_current(manifest: Manifest) -> bool:
+    """Whether the tags were derived from the facts as they are now."""
+    return manifest.info.get("tags_of") == facts_fingerprint(manifest)
+
+
 def pack_rejects(rejects: pa.Table) -> pa.Table:
     """Those rejects that packing named."""
     return rejects.filter(pc.equal(rejects["stage"], "pack"))
 
 
 def _check_imports(store: Store) -> tuple[str, bool, str]:
-    inputs = store.manifest.info["inputs"]
+    inputs = store.manifest.info.get("inputs", [])
     read, kept, lost = (sum(i[key] for i in inputs) for key in ("read", "kept", "rejected"))
     return "imports", read == kept + lost, f"read {read:,} = kept {kept:,} + rejected {lost:,}"
 
 
 def _check_images(store: Store) -> tuple[str, bool, str]:
-    new = sum(entry["new_images"] for entry in store.manifest.info["inputs"])
+    new = sum(entry["new_images"] for entry in store.manifest.info.get("inputs", []))
     held = store.table("images", ["row"]).num_rows
     return "images", new == held, f"{new:,} new in imports, {held:,} in the table"
 
@@ -59,5 +73,7 @@ def _check_pack(store: Store) -> tuple[str, bool, str]:
 
 
 def _check_tags(store: Store) -> tuple[str, bool, str]:
+    if not tags_are_current(store.manifest):
+        return "tags", False, "older than the facts; run: mlimages complete DB"
     said, held = store.manifest.info["tags"]["tags"], store.table("postings").num_rows
     return "tags", said == held, f"{said:,} derived, {held:,} in postings"

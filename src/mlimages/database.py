@@ -21,21 +21,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlimages.checking import CheckReport, check_store, pack_rejects
+from mlimages.checking import (
+    CheckReport,
+    check_store,
+    facts_fingerprint,
+    pack_rejects,
+    tags_are_current,
+)
 from mlimages.errors import DatabaseError, InputError
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
+from mlimages.importing import start, take_in
 from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
-from mlimages.labels.merging import merge_reading
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
-from mlimages.reports import CompletionReport, ImportReport, PackReport
+from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
 Part = Literal["all", "multi", "single"]
-SHOWN_REJECTS = 20
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,20 @@ class Database:
             DatabaseError: `root` is a database already, or holds other files.
         """
         store = Store.create(root)
-        categories, hierarchy = taxonomy.to_tables()
         with store.commit("create") as commit:
-            commit.replace("categories", categories)
-            commit.replace("hierarchy", hierarchy)
-            commit.info["inputs"] = []
+            start(commit, taxonomy)
         return cls(store)
+
+    @classmethod
+    def create_from(
+        cls, root: Path | str, taxonomy: Taxonomy, reading: Reading
+    ) -> tuple[Database, ImportReport]:
+        """Create a database with its first reading in one commit: both or neither."""
+        store = Store.create(root)
+        with store.commit(f"import {reading.source}") as commit:
+            start(commit, taxonomy)
+            report = take_in(commit, reading)
+        return cls(store), report
 
     @property
     def root(self) -> Path:
@@ -96,52 +109,19 @@ class Database:
 
     @property
     def rules(self) -> Rules:
-        """The rules of the last completion; raises DatabaseError before the first."""
+        """The rules its tags were derived by; raises DatabaseError without current tags."""
         if "rules" not in self.store.manifest.info:
             raise DatabaseError(self.root, "has no tags yet", "run: mlimages complete DB")
+        if not tags_are_current(self.store.manifest):
+            raise DatabaseError(
+                self.root, "its tags are older than its facts", "run: mlimages complete DB"
+            )
         return Rules(**self.store.manifest.info["rules"])
 
     def add(self, reading: Reading) -> ImportReport:
         """Take in what a source said. Facts are only ever added; tags are derived by `complete`."""
         with self.store.commit(f"import {reading.source}") as commit:
-            merged = merge_reading(
-                images=commit.table("images"),
-                splits=commit.table("splits"),
-                sources=commit.table("sources"),
-                facts=commit.table("facts"),
-                reading=reading,
-            )
-            for name in ("images", "splits", "sources"):
-                commit.replace(name, getattr(merged, name))
-            commit.append("facts", merged.facts)
-            stays = commit.table("rejects")
-            # Importing a source again replaces what was wrong with it the last time.
-            same = pc.and_(
-                pc.equal(stays["source"], reading.source),
-                pc.is_in(stays["location"], merged.rejects["location"]),
-            )
-            commit.replace(
-                "rejects", pa.concat_tables([stays.filter(pc.invert(same)), merged.rejects])
-            )
-            report = ImportReport(
-                reading.source,
-                reading.images.num_rows + reading.rejects.num_rows,
-                reading.images.num_rows,
-                reading.rejects.num_rows,
-                merged.new_images,
-                merged.merged_images,
-                merged.facts.num_rows,
-                reading.line_rejects.num_rows,
-                _first(merged.rejects),
-                list(reading.notes),
-            )
-            counts = {
-                key: value
-                for key, value in asdict(report).items()
-                if key not in ("first_rejects", "notes")
-            }
-            commit.info["inputs"].append({**counts, "format": reading.format})
-        return report
+            return take_in(commit, reading)
 
     def complete(
         self, rules: Rules | None = None, predictions: pa.Table | None = None
@@ -185,6 +165,7 @@ class Database:
                 filters,
             )
             commit.info["tags"] = asdict(report)
+            commit.info["tags_of"] = facts_fingerprint(commit.manifest)
         return report
 
     def pack(self, shard_bytes: int = 512_000_000) -> PackReport:
@@ -220,7 +201,7 @@ class Database:
         rejects = pack_rejects(self.store.table("rejects"))
         shards = len(self.store.manifest.files.get("shards", []))
         return PackReport(
-            images.num_rows, packed, len(done), rejects.num_rows, shards, _first(rejects)
+            images.num_rows, packed, len(done), rejects.num_rows, shards, first_rejects(rejects)
         )
 
     def select(
@@ -253,7 +234,6 @@ class Database:
             hint = "run: mlimages pack DB" if packed else "import images of that kind"
             raise DatabaseError(self.root, what, hint)
         tags = Tags.from_table(self.store.table("tags"))
-        statistics.check_tags_are_current(len(tags), images.num_rows)
         rows = np.flatnonzero(keep).astype(np.int32)
         return Selection(rows, *tags.take(rows))
 
@@ -309,8 +289,3 @@ class Database:
         if stays.num_rows < rejects.num_rows:
             with self.store.commit("pack") as commit:
                 commit.replace("rejects", stays)
-
-
-def _first(rejects: pa.Table) -> list[tuple[str, str]]:
-    rows = rejects.select(["location", "reason"]).slice(0, SHOWN_REJECTS).to_pylist()
-    return [(row["location"], row["reason"]) for row in rows]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
+SHOWN_REJECTS = 20
+
 
 @dataclass(frozen=True)
 class ImportReport:
@@ -43,3 +47,9 @@ class PackReport:
     rejected: int
     shards: int
     first_rejects: list[tuple[str, str]]
+
+
+def first_rejects(rejects: pa.Table) -> list[tuple[str, str]]:
+    """(location, reason) of the first of schemas.REJECTS, for a report."""
+    rows = rejects.select(["location", "reason"]).slice(0, SHOWN_REJECTS).to_pylist()
+    return [(row["location"], row["reason"]) for row in rows]

@@ -55,7 +55,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full or not writable; `path` keeps its old content.
     """
-    path = Path(path)
+    path = _named(path)
     temporary = path.with_name(path.name + PARTIAL)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
         InputError: `path` exists.
         StorageError: the disk is full or not writable.
     """
-    path = Path(path)
+    path = _named(path)
     temporary = path.with_name(path.name + PARTIAL)
     with storage_errors(path):
         if path.exists():
@@ -125,6 +125,13 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _named(path: Path | str) -> Path:
+    path = Path(path)
+    if not path.name:
+        raise InputError(repr(str(path)), "names no file", "give the output a name")
+    return path
 
 
 def _free_bytes(path: Path) -> int:

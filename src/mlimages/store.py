@@ -2,8 +2,9 @@
 
 `database.json` names every file of the current generation with size and checksum. A command writes
 new files, syncs them, and then replaces `database.json`: that one rename is the commit. Files are
-never overwritten, so a reader that opened the old generation keeps reading it; files that no
-generation names (older ones, or those of a killed command) are swept by the next commit.
+never overwritten, so a reader that opened the old generation keeps reading it: replaced files stay
+for RETIRED_FILES_STAY seconds. Then, as at once with what a killed command left, the next commit
+sweeps them. Only files with names that this module gives are ever removed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,62 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.errors import DatabaseError
+from mlimages.manifest import FORMAT_VERSION, MANIFEST, Manifest, StoredFile
 from mlimages.schemas import TABLES
 from mlimages.storage import PARTIAL, atomic_file, sha256_file, storage_errors, write_text
 
-FORMAT_VERSION = 1
-MANIFEST = "database.json"
 LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file of one generation; `path` is relative to the database."""
-
-    path: str
-    rows: int
-    size: int
-    sha256: str
-
-
-@dataclass
-class Manifest:
-    """What `database.json` holds."""
-
-    generation: int = 0
-    format_version: int = FORMAT_VERSION
-    files: dict[str, list[StoredFile]] = field(default_factory=dict)  # by table; and "shards"
-    info: dict[str, Any] = field(default_factory=dict)  # inputs, rules, counts
-
-    def to_json(self) -> str:
-        """The text of `database.json`."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str, path: Path) -> Manifest:
-        """Parse `database.json`; raises DatabaseError when it is damaged or of another version."""
-        try:
-            content = json.loads(text)
-            version = content["format_version"]
-            files = {
-                table: [StoredFile(**entry) for entry in entries]
-                for table, entries in content["files"].items()
-            }
-            manifest = cls(int(content["generation"]), version, files, dict(content["info"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DatabaseError(
-                path, f"damaged ({error})", "restore it from a copy or build the database again"
-            ) from None
-        if version != FORMAT_VERSION:
-            raise DatabaseError(
-                path,
-                f"format version {version}, this program reads {FORMAT_VERSION}",
-                "use the version of mlimages that wrote it",
-            )
-        for entry in (entry for entries in files.values() for entry in entries):
-            if os.path.isabs(entry.path) or ".." in Path(entry.path).parts:
-                raise DatabaseError(path, f"names a file outside ({entry.path})", "do not use it")
-        return manifest
+RETIRED_FILES_STAY = 3600.0
+_OWN_NAME = re.compile(rf"(({'|'.join(TABLES)})-\d{{6}}-\d{{3}}\.parquet|shards/\d{{6}}\.tar)")
 
 
 class Store:
@@ -101,7 +54,7 @@ class Store:
             raise DatabaseError(
                 root, f"not a database ({MANIFEST} is missing)", "create one with: mlimages import"
             )
-        return cls(root, Manifest.from_json(path.read_text(encoding="utf-8"), path))
+        return cls(root, Manifest.read(path))
 
     @classmethod
     def create(cls, root: Path | str) -> Store:
@@ -115,7 +68,7 @@ class Store:
             raise DatabaseError(root, "is a file", "name a new folder")
         if root.is_dir() and (root / MANIFEST).exists():
             raise DatabaseError(root, "is a database already", "open it, or choose a new folder")
-        if root.is_dir() and not _is_ours(root):
+        if root.is_dir() and not _is_free(root):
             raise DatabaseError(root, "is not empty", "choose a new folder")
         return cls(root, Manifest())
 
@@ -174,6 +127,8 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             with _writer_lock(self.root, purpose):
                 if (self.root / MANIFEST).exists():
+                    if self.manifest.generation == 0:
+                        raise DatabaseError(self.root, "is a database already", "open it")
                     self.refresh()
                 _sweep(self.root, self.manifest)
                 self._writing = True
@@ -210,6 +165,7 @@ class Commit:
             FORMAT_VERSION,
             {name: list(entries) for name, entries in old.files.items()},
             json.loads(json.dumps(old.info)),
+            dict(old.retired),
         )
         self._written: list[Path] = []
 
@@ -217,6 +173,11 @@ class Commit:
     def info(self) -> dict[str, Any]:
         """Free-form JSON of the new generation: inputs, rules, counts. Change it in place."""
         return self._next.info
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the new generation, as far as it is written."""
+        return self._next
 
     def table(self, name: str) -> pa.Table:
         """A table as it will be after this commit."""
@@ -242,12 +203,18 @@ class Commit:
 
     def publish(self) -> None:
         """Replace `database.json`: the commit itself."""
+        now = time.time()
+        for path in _paths(self._store.manifest) - _paths(self._next):
+            self._next.retired[path] = now
         write_text(self._store.root / MANIFEST, self._next.to_json())
         self._store.manifest = self._next
         self._written.clear()
 
     def abandon(self) -> None:
         """Remove what was written for a generation that will not be."""
+        manifest = self._store.root / MANIFEST
+        if manifest.exists() and Manifest.read(manifest).generation == self._next.generation:
+            return  # interrupted after the rename: the generation is there
         for path in self._written:
             path.unlink(missing_ok=True)
         self._written.clear()
@@ -261,20 +228,41 @@ class Commit:
         return StoredFile(relative, table.num_rows, path.stat().st_size, sha256_file(path))
 
 
-def _is_ours(root: Path) -> bool:
-    """Whether a folder without a manifest is empty or left by a killed first commit."""
-    suffixes = (".parquet", PARTIAL, ".tar")
-    return all(
-        path.is_dir() or path.name == LOCK or path.name.endswith(suffixes)
-        for path in root.rglob("*")
-    )
+def _paths(manifest: Manifest) -> set[str]:
+    return {entry.path for entries in manifest.files.values() for entry in entries}
+
+
+def _own_files(root: Path) -> Iterator[Path]:
+    """Files whose names this module gives, whole or half-written."""
+    for path in (*root.glob("*"), *root.glob("shards/*")):
+        name = path.relative_to(root).as_posix().removesuffix(PARTIAL)
+        if path.is_file() and (_OWN_NAME.fullmatch(name) or name == MANIFEST):
+            yield path
+
+
+def _is_free(root: Path) -> bool:
+    """Whether a folder without a manifest is empty, or was left by a killed first commit.
+
+    Where a first commit was killed, a database that lost its manifest would look the same but for
+    its lock file: the lock is there in both, so more than a first generation is left alone.
+    """
+    own = set(_own_files(root))
+    others = {path for path in root.rglob("*") if path.is_file()} - own - {root / LOCK}
+    first = all("-000001-" in path.name or path.name.endswith(PARTIAL) for path in own)
+    return not others and first and (not own or (root / LOCK).exists())
 
 
 def _sweep(root: Path, manifest: Manifest) -> None:
-    """Remove the files of older generations and of killed commands."""
-    named = {root / entry.path for entries in manifest.files.values() for entry in entries}
-    for path in (*root.rglob("*.parquet"), *root.glob("shards/*.tar"), *root.rglob("*" + PARTIAL)):
-        if path not in named and path.is_file():
+    """Remove half-written files, those of killed commands, and what was replaced long ago."""
+    kept = _paths(manifest) | {MANIFEST}
+    now = time.time()
+    for name, since in list(manifest.retired.items()):
+        if 0 <= now - since < RETIRED_FILES_STAY:
+            kept.add(name)
+        else:
+            del manifest.retired[name]
+    for path in _own_files(root):
+        if path.relative_to(root).as_posix() not in kept:
             path.unlink(missing_ok=True)
 
 

@@ -69,6 +69,31 @@ def test_importing_twice_changes_nothing(
     assert printed(capsys, f"statistics {database}") == before
 
 
+def test_new_facts_make_the_tags_old(
+    data: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = tmp_path / "DB"
+    for command in (f"import imagenet {data.imagenet} {db}", f"complete {db}"):
+        assert run(command.split()) == 0
+    (tmp_path / "more.csv").write_text("id,tags\nn02084071_0,n02121620\n")
+    assert run(["import", "table", str(tmp_path / "more.csv"), str(db)]) == 0
+    capsys.readouterr()
+    assert run(["explain", str(db), "n02084071_0"]) == 1
+    assert "mlimages complete" in capsys.readouterr().err
+    assert run(["check", str(db)]) == 1
+    assert run(["complete", str(db)]) == 0
+    assert run(["check", str(db)]) == 0
+
+
+def test_an_import_that_keeps_nothing_fails_and_leaves_no_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\t99999:1\n")
+    assert run(["import", "tencent", str(tmp_path / "list.txt"), str(tmp_path / "DB")]) == 1
+    assert "list.txt:1: category 99999 is unknown" in capsys.readouterr().err
+    assert not (tmp_path / "DB").exists()
+
+
 def test_tags_are_closed_under_ancestors_and_explained(
     database: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlimages.errors import InputError
 from mlimages.labels.merging import MergedTables, merge_reading
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.schemas import FACTS, IMAGES, SOURCES, SPLITS
@@ -58,8 +59,7 @@ def test_two_sources_that_disagree_are_both_kept() -> None:
         ("/p/x.jpg", "/q/x.jpg", 2),
         ("/p/x.jpg", None, 1),
         (None, "/p/x.jpg", 1),
-        ("https://a.example/x.jpg", "/p/x.jpg", 1),
-        ("/p/x.jpg", "https://a.example/x.jpg", 1),
+        ("https://a.example/x.jpg", "/p/x.jpg", 2),
         ("https://a.example/x.jpg", "https://b.example/x.jpg", 2),
     ],
 )
@@ -70,6 +70,21 @@ def test_the_same_id_is_the_same_image_unless_its_places_differ(
     assert merged.images.num_rows == images
     assert len(set(merged.images["id"].to_pylist())) == images
     assert merged.images["row"].to_pylist() == list(range(images))
+
+
+def test_a_url_and_its_local_copy_of_one_source_are_one_image() -> None:
+    merged, _ = merge(
+        reading("a", ("x", "https://a.example/x.jpg", 3)), reading("a", ("x", "/p/x.jpg", 3))
+    )
+    assert merged.images["uris"].to_pylist() == [["https://a.example/x.jpg", "/p/x.jpg"]]
+
+
+def test_a_source_cannot_become_exhaustive_for_other_categories() -> None:
+    builder = ReadingBuilder("a", "table")
+    builder.exhaustive.add(3)
+    builder.add_image("x", "/p/x.jpg", "x")
+    with pytest.raises(InputError, match="--source"):
+        merge(reading("a", ("y", "/p/y.jpg", 3)), builder.build())
 
 
 def test_an_image_that_got_another_id_is_known_again() -> None:

@@ -77,8 +77,14 @@ def import_(
     taxonomy = _new_taxonomy(dictionary) if existing is None else existing.taxonomy
     # Reading comes first, so that a wrong path leaves no empty database behind.
     reading = _read(format, path, taxonomy, options)
-    database = existing or Database.create(db, taxonomy)
-    report = database.add(reading)
+    if reading.images.num_rows == 0:
+        first = reading.rejects.slice(0, 1).to_pylist()
+        why = f" ({first[0]['location']}: {first[0]['reason']})" if first else ""
+        raise InputError(path, f"none of its {reading.read:,} entries can be kept{why}", "mend it")
+    if existing is None:
+        report = Database.create_from(db, taxonomy, reading)[1]
+    else:
+        report = existing.add(reading)
     emit(report, json, _text(report))
 
 

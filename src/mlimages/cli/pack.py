@@ -19,7 +19,8 @@ def pack(
 ) -> None:
     """Pack the bytes of a database's images into shards: tars that WebDataset can read.
 
-    Every image is decoded once to check it. Broken and missing ones are counted and named. A run that was interrupted continues where it stopped.
+    Every image is decoded once to check it. Broken and missing ones are counted and named. A run
+    that was interrupted continues where it stopped.
 
     Example: mlimages pack DB
 

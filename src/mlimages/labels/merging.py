@@ -1,7 +1,8 @@
 """Taking a reading into the tables of a database: which images are new, and which facts.
 
 An image is known when its id is known and a place of its bytes agrees; when one of the two has no
-place at all (a list of tags for images held elsewhere); or when one is a URL and the other local.
+place at all (a list of tags for images held elsewhere); or when the same source named a URL before
+and a local file now.
 The same id at another place is another image, and gets an id from its place. Facts are only ever
 added; one that the same source said before is not said twice: importing again changes nothing.
 """
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlimages.errors import InputError
 from mlimages.labels.identity import image_id
 from mlimages.labels.reading import Reading
 from mlimages.schemas import FACTS, IMAGES, REJECTS, SOURCES, SPLITS
@@ -42,7 +44,7 @@ def merge_reading(
     rows = np.empty(reading.images.num_rows, dtype=np.int32)
     split_of: dict[int, str] = {}
     for position, found in enumerate(reading.images.to_pylist()):
-        row = _row_of(found, known, records)
+        row = _row_of(found, reading.source, known, records)
         if row == len(records):
             records.append(_new_record(found, row, known))
         _join(records[row], found, reading.source)
@@ -61,22 +63,22 @@ def merge_reading(
     )
 
 
-def _row_of(found: dict, known: dict[str, int], records: list[dict]) -> int:
+def _row_of(found: dict, source: str, known: dict[str, int], records: list[dict]) -> int:
     """The row of an image already held, or the next free row."""
     for name in (found["id"], image_id(found["uri"], None) if found["uri"] else None):
         if name is None or name not in known:
             continue
         record = records[known[name]]
-        if _same_place(found["uri"], record["uris"]):
+        if _same_place(found["uri"], record["uris"], source in record["sources"]):
             return known[name]
     return len(records)
 
 
-def _same_place(uri: str | None, known: list[str]) -> bool:
-    """Whether an image of the same id is the same image; a URL and its local copy may be."""
+def _same_place(uri: str | None, known: list[str], same_source: bool) -> bool:
+    """Whether an image of the same id is the same image; a source's URL and its copy are."""
     if not uri or not known or uri in known:
         return True
-    return all(_is_url(uri) != _is_url(other) for other in known)
+    return same_source and all(_is_url(uri) != _is_url(other) for other in known)
 
 
 def _is_url(uri: str) -> bool:
@@ -110,7 +112,14 @@ def _join(record: dict, found: dict, source: str) -> None:
 def _merge_source(sources: pa.Table, reading: Reading) -> pa.Table:
     rows = {record["source"]: record for record in sources.to_pylist()}
     old = rows.get(reading.source)
-    exhaustive = set(reading.exhaustive.tolist()) | set(old["exhaustive"] if old else ())
+    exhaustive = set(reading.exhaustive.tolist())
+    if old and exhaustive != set(old["exhaustive"]):
+        # Silence about a category of the other set would turn into absence.
+        raise InputError(
+            f"source {reading.source}",
+            "is exhaustive for other categories than before",
+            "give this one a name of its own with --source",
+        )
     rows[reading.source] = {
         "source": reading.source,
         "format": reading.format,
