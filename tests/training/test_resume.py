@@ -86,7 +86,7 @@ def test_killed_at_random_steps_and_continued_gives_equal_bits(
     out = tmp_path / "run"
     for _ in range(2):
         done = max(logged_steps(out), default=0)
-        run_until_killed(out, choose.randint(done, 19), choose.uniform(0, 0.02))
+        run_until_killed(out, choose.randint(min(done, 19), 19), choose.uniform(0, 0.02))
     train(FakeDatabase(), tiny_recipe(*CHANGES), out, resume=True)
     assert final_files(out) == uninterrupted
     assert logged_steps(out) == list(range(1, 21))
@@ -133,6 +133,39 @@ def test_a_truncated_newest_checkpoint_falls_back_and_says_why(
     train(FakeDatabase(), None, out, resume=True)
     assert f"{newest}: model.safetensors is truncated" in caplog.text
     assert final_files(out) == uninterrupted
+
+
+def test_a_run_killed_in_its_last_evaluation_keeps_its_time_and_loss(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = train(FakeDatabase(), tiny_recipe(), out)
+    (out / "result.json").unlink()
+    again = train(FakeDatabase(), None, out, resume=True)
+    assert again == first
+    assert again.images_per_second > 0
+    assert again.loss is not None
+
+
+def test_time_and_images_add_up_over_sessions(tmp_path: Path, monkeypatch) -> None:
+    from mlimages.training.loop import _Run
+
+    out = tmp_path / "run"
+    update = _Run._update
+
+    def fail_late(self: _Run, *arguments):
+        if self.state.step == 6:
+            raise KeyboardInterrupt
+        return update(self, *arguments)
+
+    monkeypatch.setattr(_Run, "_update", fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        train(FakeDatabase(), tiny_recipe("checkpoint.every_steps=3"), out)
+    monkeypatch.undo()
+    saved = json.loads((max((out / "checkpoints").iterdir()) / "state.json").read_text())["totals"]
+    assert saved["images"] == 48
+    result = train(FakeDatabase(), None, out, resume=True)
+    assert result.seconds > saved["seconds"]
+    images = result.images_per_second * result.seconds
+    assert images == pytest.approx(result.samples_seen, rel=0.05)
 
 
 def test_a_finished_run_resumes_to_its_result(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def train_network(root: Path, planned: PlannedRun, runs: Path) -> Outcome:
         parameters=result.parameters,
         epochs=result.epochs,
         batch_size=recipe.data.batch_size,
-        seconds=round(result.samples_seen / result.images_per_second, 1),
+        seconds=round(result.seconds, 1),
         images_per_second=result.images_per_second,
         history=[
             {key: line[key] for key in ("step", "epoch", "loss", "learning_rate")}

@@ -91,9 +91,7 @@ class _Run:
         self.model = describe_model(recipe, self.network, categories)
         # Where it starts: at the newest intact checkpoint, or from scratch.
         self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs])
-        self._resume()
-        self.meter = Meter()
-        self.last_loss: float | None = None
+        self.meter = self._resume()
 
     @property
     def epoch(self) -> float:
@@ -115,7 +113,8 @@ class _Run:
             logger.warning("%s: %s; training without evaluation", error.thing, error.cause)
             return None
 
-    def _resume(self) -> None:
+    def _resume(self) -> Meter:
+        totals = None
         checkpoint = newest_checkpoint(self.run.path)
         if checkpoint is not None:
             if checkpoint.state["data"] != self.fingerprint:
@@ -127,8 +126,10 @@ class _Run:
             self.state.restore(checkpoint)
             broken = checkpoint.state["broken"]
             self.data.broken.reasons.update({int(row): why for row, why in broken.items()})
+            totals = checkpoint.state.get("totals")
             logger.info("%s: continuing after update %d", self.run.path, checkpoint.step)
         self.run.forget_after(self.state.step)
+        return Meter(totals)
 
     def go(self) -> TrainingResult:
         """Train to the end, evaluate, and write the result."""
@@ -201,7 +202,6 @@ class _Run:
         last = self.state.step == self.total_steps
         if last or self.meter.window_seconds >= self.recipe.hardware.log_seconds:
             record = self.meter.record(self.state.step, self.epoch, self.samples_seen, rate)
-            self.last_loss = record.loss
             self.run.log(record.to_json())
             progress.show(record)
 
@@ -255,6 +255,7 @@ class _Run:
             "data": self.fingerprint,
             "broken": {str(row): why for row, why in self.data.broken.reasons.items()},
             "scaler": self.state.scaler.state_dict(),
+            "totals": self.meter.totals,
             "versions": {"mlimages": __version__, "torch": torch.__version__},
         }
         return write_checkpoint(
@@ -289,7 +290,7 @@ class _Run:
             seconds=round(self.meter.seconds, 3),
             images_per_second=round(self.meter.images / seconds, 2),
             data_wait=round(self.meter.waited / seconds, 4),
-            loss=self.last_loss,
+            loss=self.meter.loss,
             broken=[f"row {row}: {why}" for row, why in self.data.broken.reasons.items()],
             evaluation=report.summary() if report else None,
         )

@@ -43,12 +43,19 @@ class TrainRecord:
 
 
 class Meter:
-    """Adds up updates between two lines of the log, and over the whole session."""
+    """Adds up updates between two lines of the log, and over the whole run.
 
-    def __init__(self) -> None:
-        self.images = 0
-        self.seconds = 0.0
-        self.waited = 0.0
+    Args:
+        totals: what `totals` was when the run that is continued was saved.
+    """
+
+    def __init__(self, totals: dict[str, Any] | None = None) -> None:
+        totals = totals or {}
+        self.images = int(totals.get("images", 0))
+        self.seconds = float(totals.get("seconds", 0.0))
+        self.waited = float(totals.get("waited", 0.0))
+        self.loss: float | None = totals.get("loss")  # of the last line
+        self._before = self.seconds
         self._started = time.perf_counter()
         self._reset()
 
@@ -66,7 +73,17 @@ class Meter:
         self._window_waited += waited
         self.images += images
         self.waited += waited
-        self.seconds = time.perf_counter() - self._started
+        self.seconds = self._before + time.perf_counter() - self._started
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """What a checkpoint keeps: images, seconds (and those waiting for data), and the loss."""
+        return {
+            "images": self.images,
+            "seconds": self.seconds,
+            "waited": self.waited,
+            "loss": self.loss,
+        }
 
     @property
     def window_seconds(self) -> float:
@@ -91,6 +108,7 @@ class Meter:
             round(self._window_images / seconds, 2),
             round(self._window_waited / seconds, 4),
         )
+        self.loss = record.loss
         self._reset()
         return record
 

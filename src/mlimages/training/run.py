@@ -48,7 +48,8 @@ class TrainingResult:
         images: of the training split.
         categories: outputs of the network.
         parameters: weights of the network.
-        seconds, images_per_second, data_wait: of the last session (since the last resume).
+        seconds, images_per_second, data_wait: of training, without evaluating and saving, and
+            without what a killed session did after its last checkpoint.
         loss: mean of the last line of the log.
         broken: training images that could not be read, "row N: reason"; others took their place.
         evaluation: headline numbers of "model" and "baseline", or None without such a split.
