@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -43,13 +46,14 @@ def update(
     state.optimizer.zero_grad()
     loss = torch.zeros((), device=device)
     dtype = AUTOCAST[precision]
-    for images, targets in batch.parts:
-        inputs = normalise(images.to(device, non_blocking=True))
-        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
-            logits = state.network(inputs)
-        part = state.loss(logits, targets.to(device))
-        state.scaler.scale(part).backward()
-        loss += part.detach()
+    with running_statistics_once(state.network, len(batch.parts)):
+        for images, targets in batch.parts:
+            inputs = normalise(images.to(device, non_blocking=True))
+            with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+                logits = state.network(inputs)
+            part = state.loss(logits, targets.to(device))
+            state.scaler.scale(part).backward()
+            loss += part.detach()
     state.scaler.unscale_(state.optimizer)
     norm = gradient_norm(state.network)
     # With float16 an infinite gradient is how the scaler finds its factor: it skips the update.
@@ -60,6 +64,24 @@ def update(
     state.scaler.update()
     state.step += 1
     return float(loss), float(norm)
+
+
+@contextmanager
+def running_statistics_once(network: nn.Module, parts: int) -> Iterator[None]:
+    """Inside, `parts` forward passes move the running statistics as far as one pass does outside.
+
+    A pass keeps the share 1 - m of them, so each of k passes must keep (1 - m) ** (1 / k).
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum or 0.0 for norm in norms]
+    try:
+        if parts > 1:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = 1 - (1 - momentum) ** (1 / parts)
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
