@@ -71,6 +71,12 @@ def test_micro_batches_are_nearly_equal_parts() -> None:
     assert len(step.targets) == 8
 
 
+@pytest.mark.parametrize(("batch", "sizes"), [(3, [3]), (5, [2, 3]), (7, [2, 2, 3])])
+def test_no_micro_batch_is_a_single_image(batch: int, sizes: list[int]) -> None:
+    (step,) = make(f"data.batch_size={batch}", "data.micro_batch=2").steps(0, 1)
+    assert [len(targets) for _, targets in step.parts] == sizes
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_image_is_replaced_with_its_tags(workers: int, caplog) -> None:
     data = make(f"data.workers={workers}", broken={4, 11})

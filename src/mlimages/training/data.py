@@ -235,8 +235,9 @@ class TrainingData:
             task.result()
         samples, images = planned.samples, torch.from_numpy(planned.images)
         micro = self.recipe.data.micro_batch or len(samples)
-        # Equal parts: a last part of one image would have no batch statistics.
-        bounds = np.linspace(0, len(samples), math.ceil(len(samples) / micro) + 1).astype(int)
+        # Equal parts of at least two images: one alone would have no batch statistics.
+        count = max(1, min(math.ceil(len(samples) / micro), len(samples) // 2))
+        bounds = np.linspace(0, len(samples), count + 1).astype(int)
         parts = [
             (images[start:stop], self.tags.take(samples[start:stop]))
             for start, stop in pairwise(bounds)
