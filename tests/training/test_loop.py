@@ -140,6 +140,26 @@ def test_an_unfinished_run_continues_only_when_asked(tmp_path: Path) -> None:
         train(FakeDatabase(), tiny_recipe(), out, resume=True)
 
 
+def test_a_start_that_failed_is_not_a_run(tmp_path: Path, monkeypatch) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for wrong in ("data.split=tarin", "hardware.device=cuda"):
+        for resume in (False, True):
+            with pytest.raises(InputError, match=r"no such split|no CUDA device"):
+                train(FakeDatabase(), tiny_recipe(wrong), out, resume)
+    assert train(FakeDatabase(), tiny_recipe("seed=3"), out).steps == 10
+
+
+def test_a_run_continues_on_another_device_but_not_in_another_precision(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(FakeDatabase(), tiny_recipe(), out)
+    (out / "result.json").unlink()
+    with pytest.raises(RecipeError, match=r"hardware.precision: the run was started with"):
+        train(FakeDatabase(), tiny_recipe("hardware.precision=float16"), out, resume=True)
+    changed = tiny_recipe("hardware.device=auto", "hardware.log_seconds=5")
+    assert train(FakeDatabase(), changed, out, resume=True).steps == 10
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_text("precious")
     with pytest.raises(InputError, match="holds no run"):

@@ -24,14 +24,16 @@ from mlimages.storage import PARTIAL, storage_errors, write_text
 from mlimages.training.recipe import Recipe
 
 RECIPE, METRICS, RESULT, LOCK = "recipe.toml", "metrics.jsonl", "result.json", ".lock"
-# What may change when a run continues: nothing of it changes the weights.
+# What may change when a run continues. Nothing of it changes the weights, but for the device: its
+# arithmetic rounds differently.
 FREE_SETTINGS = (
     "name",
     "description",
     "expected",
     "checkpoint",
     "evaluation",
-    "hardware",
+    "hardware.device",
+    "hardware.log_seconds",
     "data.workers",
     "data.broken_limit",
 )
@@ -129,9 +131,11 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
     if path.exists() and not path.is_dir():
         raise InputError(path, "is a file", "choose a new folder")
     existing = (path / RECIPE).is_file()
-    if not existing and path.is_dir() and not _is_fresh(path):
+    # A start that failed, for instance for want of a split, leaves a recipe and nothing else.
+    begun = path.is_dir() and not _is_fresh(path)
+    if begun and not existing:
         raise InputError(path, "is not empty and holds no run", "choose a new folder")
-    if existing and not resume:
+    if begun and not resume:
         if (path / RESULT).is_file():
             raise InputError(
                 path, "holds a finished run", "choose a new folder (--resume shows it)"
@@ -140,8 +144,10 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
             path, "holds an unfinished run", "add --resume to continue it, or choose a new folder"
         )
     with _only_writer(path):
-        if existing:
+        if begun:
             recipe = _continued(path, recipe)
+        elif existing and recipe is None:
+            recipe = Recipe.read(path / RECIPE)
         elif recipe is None:
             raise InputError(path, "holds no run to continue", "name a recipe to start one")
         write_text(path / RECIPE, recipe.to_toml())
@@ -190,8 +196,10 @@ def _plain(value: Any) -> Any:
 
 
 def _is_fresh(path: Path) -> bool:
-    """Whether a folder is empty, or was left by a process killed before its first file."""
-    return all(item.name == LOCK or item.name.endswith(PARTIAL) for item in path.iterdir())
+    """Whether a folder is empty, or was left by a process that ended before its first update."""
+    return all(
+        item.name in (LOCK, RECIPE) or item.name.endswith(PARTIAL) for item in path.iterdir()
+    )
 
 
 @contextmanager

@@ -58,8 +58,9 @@ class TrainingState:
             if momentum is not None:
                 buffer = torch.empty_like(parameter, requires_grad=False)
                 self.optimizer.state[parameter]["momentum_buffer"] = buffer.copy_(momentum)
-        if self.scaler.is_enabled():
-            self.scaler.load_state_dict(checkpoint.state["scaler"])
+        scaler = checkpoint.state.get("scaler")
+        if self.scaler.is_enabled() and scaler:  # empty when the run's device had no use for it
+            self.scaler.load_state_dict(scaler)
         self.step = checkpoint.step
 
 
