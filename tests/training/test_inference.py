@@ -13,7 +13,13 @@ from mlimages.errors import CheckpointError, InputError
 from mlimages.models.resnet import ResNet
 from mlimages.schemas import PREDICTIONS
 from mlimages.training.evaluation import evaluate, training_frequencies
-from mlimages.training.inference import choose_device, load_model, predict, run_batches
+from mlimages.training.inference import (
+    LoadedModel,
+    choose_device,
+    load_model,
+    predict,
+    run_batches,
+)
 from mlimages.training.loop import train
 
 
@@ -110,6 +116,35 @@ def test_evaluation_counts_categories_without_an_output(run: Path) -> None:
     assert report.model.map_macro > report.baseline.map_macro
 
 
+def evaluate_on(db: FakeDatabase, model: LoadedModel) -> None:
+    keys = [category.key for category in db.taxonomy.categories]
+    evaluate(model, db.reader(), keys, db.select("validation"), np.full(5, 0.1), 1)
+
+
+def test_images_that_cannot_be_read_at_all_are_an_error_of_their_own(run: Path) -> None:
+    db = FakeDatabase(broken=set(range(40, 60)))
+    with pytest.raises(InputError, match=r"none of 20 can be read \(row 40: truncated\)"):
+        evaluate_on(db, load_model(run))
+
+
+def test_a_network_that_gives_no_numbers_is_named(run: Path) -> None:
+    model = load_model(run)
+    assert isinstance(model.module, ResNet)
+    model.module.classifier.bias.data[1] = float("nan")
+    with pytest.raises(InputError, match=r"run: its outputs are not finite"):
+        evaluate_on(FakeDatabase(), model)
+
+
+def test_a_model_of_another_vocabulary_is_refused(run: Path) -> None:
+    db, model = FakeDatabase(), load_model(run)
+    for number, category in enumerate(db.taxonomy.categories):
+        category.key = f"other:{number}"
+    with pytest.raises(InputError, match="shares no category"):
+        evaluate_on(db, model)
+    with pytest.raises(InputError, match="shares no category"):
+        predict(model, db, db.select("validation"))
+
+
 def test_what_is_no_model_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such run or model; did you mean 'efficientnet-lite0'"):
         load_model("efficientnet-lite")
@@ -125,7 +160,12 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto").type == "cpu"
     with pytest.raises(InputError, match="no CUDA device"):
         choose_device("cuda")
-    with pytest.raises(InputError, match="unknown; use auto"):
-        choose_device("gpu")
+    for unknown in ("gpu", "meta", "mps", "cuda:x", ""):
+        with pytest.raises(InputError, match="unknown; use auto"):
+            choose_device(unknown)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("auto").type == "cuda"
+    assert choose_device("cuda:1").index == 1
+    with pytest.raises(InputError, match="this machine has 2"):
+        choose_device("cuda:2")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlimages.database import Database, Selection
-from mlimages.errors import MlimagesError
+from mlimages.errors import InputError, MlimagesError
 from mlimages.images.shards import ShardReader
 from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
 from mlimages.training.inference import LoadedModel, model_outputs, score_images
@@ -59,6 +59,10 @@ def evaluate(
         frequencies: share of the training images with each category, [vocabulary].
         minimum_positives: positives that a category needs to enter mean average precision.
         batch_size: images a forward pass.
+
+    Raises:
+        InputError: no image can be read, the model's outputs are not finite, or it has no category
+            of the vocabulary.
     """
     outputs, places = model_outputs(model, keys)
     columns = np.union1d(places, np.unique(selection.categories)).astype(np.int64)
@@ -69,12 +73,19 @@ def evaluate(
     kept_indptr, kept_categories = [np.zeros(1, dtype=np.int64)], []
     scored = score_images(model, reader, selection.rows, batch_size, broken)
     for positions, probabilities in scored:
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                model.name, "its outputs are not finite numbers", "use an earlier checkpoint"
+            )
         scores = np.zeros((len(positions), len(columns)), dtype=np.float32)
         scores[:, column_of[places]] = probabilities[:, outputs]
         indptr, categories = _tags_of(selection, positions)
         metrics.update(scores, indptr, column_of[categories])
         kept_indptr.append(indptr[1:] + kept_indptr[-1][-1])
         kept_categories.append(column_of[categories])
+    if len(kept_indptr) == 1:
+        problem = f"none of {len(selection):,} can be read" + (f" ({broken[0]})" if broken else "")
+        raise InputError("the images to measure on", problem, "run: mlimages check DB")
     baseline = frequency_baseline(
         frequencies[columns],
         np.concatenate(kept_indptr),

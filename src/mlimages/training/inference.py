@@ -207,13 +207,23 @@ def score_images(
 
 
 def model_outputs(model: LoadedModel, keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The model's outputs that a vocabulary has, and their vocabulary indices."""
+    """The model's outputs that a vocabulary has, and their vocabulary indices.
+
+    Raises:
+        InputError: it has none of them.
+    """
     place_of = {key: place for place, key in enumerate(keys)}
     pairs = [
         (output, place_of[category.key])
         for output, category in enumerate(model.categories)
         if category.key in place_of
     ]
+    if not pairs:
+        raise InputError(
+            model.name,
+            "shares no category with the database's vocabulary",
+            "use a model trained on this vocabulary",
+        )
     outputs, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return outputs, places
 
@@ -256,9 +266,14 @@ def choose_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError(f"device {device!r}", "unknown", "use auto, cpu or cuda") from None
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r}", "unknown", "use auto, cpu or cuda")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r}", "no CUDA device is available", "use auto or cpu")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        known = f"this machine has {torch.cuda.device_count()}, counted from 0"
+        raise InputError(f"device {device!r}", known, "use cuda or cuda:0")
     return chosen
 
 
