@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.training.fakes import FakeDatabase, tiny_recipe
 
+from mlimages.errors import TrainingError
+from mlimages.models.resnet import ResNet
 from mlimages.training.data import StepData, TagMatrix, TrainingData
+from mlimages.training.loop import train
 from mlimages.training.state import TrainingState, build_state
-from mlimages.training.update import update
+from mlimages.training.update import NonFiniteLossError, update
 
 CPU = torch.device("cpu")
 
@@ -37,3 +41,44 @@ def test_parts_move_the_running_statistics_as_far_as_the_whole(parts: int) -> No
         results.append((norm.running_mean.clone(), norm.running_var.clone()))
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_says_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ResNet, "forward", exhausted)
+    with pytest.raises(TrainingError, match=r"out of memory at update 1; lower data.micro_batch"):
+        train(FakeDatabase(), tiny_recipe(), tmp_path / "run")
+
+
+def test_other_errors_of_the_network_are_not_hidden(tmp_path: Path, monkeypatch) -> None:
+    def defective(*_: object) -> None:
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(ResNet, "forward", defective)
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        train(FakeDatabase(), tiny_recipe(), tmp_path / "run")
+
+
+def test_float16_that_finds_no_factor_stops() -> None:
+    state, batch = start("hardware.precision=float16")
+    state.network.classifier.weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: p.clone() for name, p in state.network.named_parameters()}
+    for _ in range(16):  # from 65,536 to 1: skipped, and not yet hopeless
+        update(state, batch, 0.1, "float16", CPU)
+    with pytest.raises(NonFiniteLossError):
+        update(state, batch, 0.1, "float16", CPU)
+    assert state.step == 16
+    for name, parameter in state.network.named_parameters():
+        assert torch.equal(parameter, before[name])

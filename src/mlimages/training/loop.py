@@ -38,7 +38,7 @@ from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RunFolder, TrainingResult, open_run
 from mlimages.training.schedule import learning_rate, total_steps
 from mlimages.training.state import build_state, describe_categories, describe_model
-from mlimages.training.update import NonFiniteLossError, update
+from mlimages.training.update import NonFiniteLossError, ran_out_of_memory, update
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ def train(
     Raises:
         InputError: `out` holds something else, or a split has no images.
         RecipeError, CheckpointError: the run in `out` cannot be continued like this.
-        TrainingError: the loss became infinite or NaN, or too many images are broken.
+        TrainingError: the loss became infinite or NaN, memory ran out, or too many images are
+            broken.
         InterruptedTrainingError: Ctrl-C or SIGTERM came; the run is saved and can be continued.
         StorageError: the disk is full; the older checkpoints are intact.
     """
@@ -179,6 +180,14 @@ class _Run:
             return update(self.state, batch, rate, precision, self.device)
         except NonFiniteLossError as error:
             raise self._capture(batch, str(error), rate) from None
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise TrainingError(
+                self.run.path,
+                f"out of memory at update {self.state.step + 1}",
+                "lower data.micro_batch, in a new folder",
+            ) from None
 
     def _capture(self, batch: StepData, problem: str, rate: float) -> TrainingError:
         """Write down the batch of a non-finite loss."""

@@ -21,6 +21,12 @@ class NonFiniteLossError(ArithmeticError):
         super().__init__(f"loss {loss}, gradient norm {gradient_norm}")
 
 
+def ran_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether PyTorch's error is about memory; on the CPU it has no class of its own."""
+    known = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, known) or "can't allocate memory" in str(error)
+
+
 def update(
     state: TrainingState, batch: StepData, rate: float, precision: str, device: torch.device
 ) -> tuple[float, float]:
@@ -37,7 +43,8 @@ def update(
         the loss, and the 2-norm of the gradient.
 
     Raises:
-        NonFiniteLossError: before any weight is changed.
+        NonFiniteLossError: before any weight is changed. With float16, only after so many updates
+            with infinite gradients were skipped that the loss's factor is below 1.
     """
     for group in state.optimizer.param_groups:
         group["lr"] = rate
@@ -62,6 +69,9 @@ def update(
         raise NonFiniteLossError(float(loss), float(norm))
     state.scaler.step(state.optimizer)
     state.scaler.update()
+    if state.scaler.is_enabled() and state.scaler.get_scale() < 1:
+        # Halved at each infinite gradient: no factor would help, and no update is made any more.
+        raise NonFiniteLossError(float(loss), float(norm))
     state.step += 1
     return float(loss), float(norm)
 
