@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.conftest import REPOSITORY
 
-from mlimages.errors import InputError
-from mlimages.quickstart import learning, run
+from mlimages import cli
+from mlimages.errors import InputError, MissingExtraError
+from mlimages.quickstart import learning, run, showing
 from mlimages.quickstart.dataset import SceneCounts, write_scenes
 from mlimages.quickstart.plans import Plan, photos_plan, scenes_plan
+from mlimages.quickstart.results import read_results
 from mlimages.training.recipe import find_recipe
 
+PAGE = (REPOSITORY / "docs" / "quickstart.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+# Real photos would take more than half an hour.
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if "--photos" not in line]
 COUNTS = SceneCounts(single_per_object=2, multi=40, validation=20, transfer_per_object=4)
 SMALL = ("model.width=0.1", "data.batch_size=20", "schedule.epochs=1", "data.workers=0")
 
@@ -34,18 +44,28 @@ def tiny_plan(folder: Path, seed: int) -> Plan:
     )
 
 
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "scenes_plan", tiny_plan)
-    monkeypatch.setattr(learning, "IMAGES_PER_CLASS", 2)
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "scenes_plan", tiny_plan)
+        patch.setattr(learning, "IMAGES_PER_CLASS", 2)
+        yield
 
 
-def test_the_whole_chain_ends_in_a_page_and_is_not_run_twice(tiny: None, tmp_path: Path) -> None:
-    lines: list[str] = []
-    result = run.quickstart(tmp_path / "run", say=lines.append)
-    assert result.report.read_text(encoding="utf-8").count("This part was not reached") == 0
-    content = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
-    assert content == result.results
+@pytest.fixture(scope="module")
+def finished(tiny: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `mlimages quickstart` was run, as a user does."""
+    folder = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert cli.run(["quickstart"]) == 0
+    return folder
+
+
+def test_the_whole_chain_ends_in_a_page_with_every_section(finished: Path) -> None:
+    page = (finished / "quickstart" / "report.html").read_text(encoding="utf-8")
+    assert "This part was not reached" not in page
+    content = read_results(finished / "quickstart" / "results.json")
     for source in content["sources"]:
         assert source["read"] == source["kept"] + source["rejected"]
     single, multi = content["sources"]
@@ -58,11 +78,30 @@ def test_the_whole_chain_ends_in_a_page_and_is_not_run_twice(tiny: None, tmp_pat
         "asserted",
         "ancestor",
     }
-    assert len(lines) == len(content["stages"])
+    assert [stage["name"] for stage in content["stages"]][:3] == ["real", "scenes", "import"]
 
-    again: list[str] = []
-    assert run.quickstart(tmp_path / "run", say=again.append).results == result.results
-    assert all(line.endswith("(done before)") for line in again)
+
+def test_a_run_that_is_done_is_not_done_again(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished)
+    before = read_results(finished / "quickstart" / "results.json")
+    assert cli.run(["quickstart", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"report": "quickstart/report.html", **before}
+    lines = output.err.splitlines()
+    assert len(lines) == len(before["stages"])
+    assert all(line.endswith("(done before)") for line in lines)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_documentation_work(
+    command: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    arguments = shlex.split(command)
+    assert arguments[0] == "mlimages"
+    assert cli.run(arguments[1:]) == 0
 
 
 def test_a_run_that_broke_off_continues_with_the_stage_that_broke(
@@ -86,9 +125,6 @@ def test_a_run_that_broke_off_continues_with_the_stage_that_broke(
 def test_missing_weights_are_a_remark_and_not_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlimages.errors import MissingExtraError
-    from mlimages.quickstart import showing
-
     def absent(name: str) -> None:
         raise MissingExtraError("weights", "not installed", "run: pip install 'mlimages[lite]'")
 

@@ -40,7 +40,12 @@ def quickstart(
     def say(line: str) -> None:
         print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
+    logger = logging.getLogger("mlimages.training")
+    level = logger.level
     # A line a stage is enough here; warnings still show, and the progress bar on a terminal.
-    logging.getLogger("mlimages.training").setLevel(logging.WARNING)
-    result = run(out, photos, seed, fresh, say)
+    logger.setLevel(logging.WARNING)
+    try:
+        result = run(out, photos, seed, fresh, say)
+    finally:
+        logger.setLevel(level)
     emit({"report": result.report, **result.results}, json, f"open {result.report}")

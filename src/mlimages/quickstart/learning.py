@@ -45,7 +45,7 @@ def train_network(root: Path, planned: PlannedRun, runs: Path) -> Outcome:
         ],
     )
     summary = (
-        f"{result.epochs:.0f} epochs of {result.images:,} images, {result.categories:,} "
+        f"{round(result.epochs, 1):g} epochs of {result.images:,} images, {result.categories:,} "
         f"categories, {result.images_per_second:,.0f} images/s"
     )
     return Outcome(summary, {"training": run})
