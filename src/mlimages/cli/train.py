@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -53,7 +54,12 @@ def train(
             "mlimages train", "no recipe", "add --recipe photos, or see mlimages train --help"
         )
     options = {"data.split": split, "data.part": part, "hardware.device": device}
-    changes = [f"{key}={value}" for key, value in options.items() if value is not None]
+    # Quoted: a split may be called 2012 or true.
+    changes = [
+        f"{key}={dumps(value, ensure_ascii=False)}"
+        for key, value in options.items()
+        if value is not None
+    ]
     result = loop.train(Database.open(db), chosen.override(*set, *changes), out, resume)
     emit(result, json, "\n".join(_text(result)))
 
