@@ -74,6 +74,7 @@ DAMAGES = {
     "state.json is missing": lambda folder: (folder / "state.json").unlink(),
     "is truncated or changed": lambda folder: (folder / "model.safetensors").write_bytes(b""),
     "its checksum differs": lambda folder: flip_a_bit(folder / "training.safetensors"),
+    "does not list state.json": lambda folder: forget(folder, "state.json"),
     "format version 2": lambda folder: (folder / "manifest.json").write_text(
         json.dumps({"format_version": 2, "files": {}})
     ),
@@ -84,6 +85,12 @@ def flip_a_bit(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+
+
+def forget(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize("reason", DAMAGES)
@@ -100,6 +107,13 @@ def test_damage_is_named_and_the_checkpoint_before_is_used(
     assert checkpoint.step == 1
     assert reason in caplog.text
     assert str(newest) in caplog.text
+
+
+def test_a_file_that_is_damaged_after_it_was_checked_is_named(tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(write(tmp_path, 1))
+    (checkpoint.folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match=r"model.safetensors: cannot be read"):
+        checkpoint.model_tensors()
 
 
 def test_no_intact_checkpoint_is_an_error(tmp_path: Path) -> None:

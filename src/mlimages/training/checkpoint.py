@@ -28,11 +28,13 @@ from torch import nn
 from mlimages.errors import CheckpointError, require
 from mlimages.storage import PARTIAL, atomic_directory, sha256_file, storage_errors
 
+safetensors = require("safetensors", extra="train")
 safetensors_torch = require("safetensors.torch", extra="train")
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+FILES = ("model.safetensors", "model.json", "training.safetensors", "state.json")
 Tensors = dict[str, torch.Tensor]
 
 
@@ -58,7 +60,12 @@ class Checkpoint:
         return self._load("training.safetensors")
 
     def _load(self, name: str) -> Tensors:
-        return safetensors_torch.load((self.folder / name).read_bytes())
+        try:
+            return safetensors_torch.load((self.folder / name).read_bytes())
+        except (OSError, safetensors.SafetensorError) as error:
+            raise CheckpointError(
+                self.folder / name, f"cannot be read ({error})", "use another checkpoint of the run"
+            ) from None
 
 
 def checkpoints_folder(run: Path) -> Path:
@@ -170,6 +177,9 @@ def damage(folder: Path) -> str | None:
         return f"{MANIFEST} is damaged"
     if version != FORMAT_VERSION:
         return f"format version {version}, this program reads {FORMAT_VERSION}"
+    unlisted = [name for name in FILES if name not in expected]
+    if unlisted:
+        return f"{MANIFEST} does not list {unlisted[0]}"
     for name, (size, checksum) in expected.items():
         path = folder / name
         if os.path.basename(name) != name or not path.is_file():
