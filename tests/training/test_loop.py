@@ -169,6 +169,17 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", '{"steps": 3}'])
+def test_a_damaged_result_is_named_and_can_be_made_again(tmp_path: Path, content: str) -> None:
+    out = tmp_path / "run"
+    result = train(FakeDatabase(), tiny_recipe("schedule.epochs=0.2"), out)
+    (out / "result.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"result.json: is damaged; remove it"):
+        train(FakeDatabase(), None, out, resume=True)
+    (out / "result.json").unlink()
+    assert train(FakeDatabase(), None, out, resume=True) == result
+
+
 def test_a_changed_database_is_not_continued(tmp_path: Path, monkeypatch) -> None:
     out = tmp_path / "run"
     train(FakeDatabase(), tiny_recipe(), out)

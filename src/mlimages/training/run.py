@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlimages.errors import InputError, RecipeError
+from mlimages.errors import CheckpointError, InputError, RecipeError
 from mlimages.storage import PARTIAL, storage_errors, write_text
 from mlimages.training.recipe import Recipe
 
@@ -82,11 +82,16 @@ class RunFolder:
 
     @property
     def result(self) -> TrainingResult | None:
-        """What `finish` wrote, or None while the run is unfinished."""
+        """What `finish` wrote, or None while the run is unfinished; raises CheckpointError."""
         path = self.path / RESULT
         if not path.is_file():
             return None
-        return TrainingResult(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return TrainingResult(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise CheckpointError(
+                path, "is damaged", "remove it, and continue the run with --resume"
+            ) from None
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
