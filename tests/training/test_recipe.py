@@ -92,6 +92,8 @@ def test_toml_round_trip_of_any_value(text: str, rate: float, epochs: list[float
         ("optimizer.learning_rate=nan", r"learning_rate: nan"),
         ("data.micro_batch=1", r"micro_batch: 1 is out of range"),
         ("schedule.decay_epochs=[2, 1]", "rising order"),
+        ("schedule.decay_epochs=[-1, 2]", "0 or more in rising order"),
+        (f"schedule.epochs=1{'0' * 400}", r"schedule\.epochs: is too large a number"),
         ("schedule.decay_epochs=3", "is not a list"),
         ("augmentation.area=[0.5]", r"augmentation\.area: .* needs 2 values"),
         ("augmentation.hue=3", r"augmentation\.hue: 3\.0 is out of range"),

@@ -166,7 +166,10 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
             raise RecipeError(key, f"{value!r} needs {len(kinds)} values", "correct it")
         return tuple(_convert(kinds[0], item, key) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise RecipeError(key, "is too large a number", "correct it") from None
     if type(value) is not kind or value != value:
         raise RecipeError(key, f"{value!r} is not of type {kind.__name__}", "correct it")
     return value

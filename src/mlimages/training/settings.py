@@ -150,7 +150,8 @@ class ScheduleSettings(Section):
         self.expect("warmup_growth", 1 <= self.warmup_growth <= 100, "1 to 100")
         self.expect("decay_factor", 0 < self.decay_factor <= 1, "above 0, up to 1")
         rising = list(self.decay_epochs) == sorted(self.decay_epochs)
-        self.expect("decay_epochs", rising, "epochs in rising order")
+        known = all(epoch >= 0 for epoch in self.decay_epochs)
+        self.expect("decay_epochs", rising and known, "epochs of 0 or more in rising order")
 
 
 @dataclass(frozen=True)
