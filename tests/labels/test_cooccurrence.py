@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from tests.labels.worlds import facts_table, hierarchy_of, images_table, sources
 
 from mlimages.errors import InputError
 from mlimages.labels.cooccurrence import PairSearch, find_pairs
+from mlimages.labels.predicted_rows import ROWS_KEY, record_rows, recorded_rows
 from mlimages.labels.rules import Rules
 from mlimages.schemas import PREDICTIONS
 
@@ -25,8 +28,12 @@ def predictions_table(rows: list[tuple[int, int, float]]) -> pa.Table:
 
 
 def search(world: World, rows: list[tuple[int, int, float]], rules: Rules) -> PairSearch:
+    return search_table(world, predictions_table(rows), rules)
+
+
+def search_table(world: World, predictions: pa.Table, rules: Rules) -> PairSearch:
     return find_pairs(
-        predictions_table(rows),
+        predictions,
         facts_table(world.facts),
         images_table(world),
         sources_table(world, SINGLE),
@@ -122,13 +129,69 @@ def test_predictions_of_another_database_are_refused(row: tuple) -> None:
 
 
 def test_predictions_without_a_column_are_refused() -> None:
-    world = sea_snakes()
     with pytest.raises(InputError, match="probability"):
-        find_pairs(
-            predictions_table([]).drop_columns("probability"),
-            facts_table(world.facts),
-            images_table(world),
-            sources_table(world, SINGLE),
-            hierarchy_of(world),
-            Rules(),
-        )
+        search_table(sea_snakes(), predictions_table([]).drop_columns("probability"), Rules())
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("row", ["0"], "row is string"),
+        ("row", [0.0], "row is double"),
+        ("category", [None], "category is null"),
+        ("category", pa.array([None], pa.int32()), "1 empty cells"),
+        ("row", [1 << 40], "out of range"),
+        ("probability", ["high"], "probability is string"),
+        ("probability", [float("nan")], "outside 0..1"),
+        ("probability", [1.5], "outside 0..1"),
+    ],
+)
+def test_predictions_of_other_values_are_refused(name: str, values: list, words: str) -> None:
+    columns = {"row": [0], "category": [SEA], "probability": [0.5], name: values}
+    with pytest.raises(InputError, match=words):
+        search_table(sea_snakes(), pa.table(columns), Rules())
+
+
+def test_wider_numbers_are_taken_as_predictions() -> None:
+    table = pa.table({"row": [0, 1, 2], "category": [SEA] * 3, "probability": [0.99] * 3})
+    assert search_table(sea_snakes(), table, Rules()).pairs["predicted"].to_pylist() == [3]
+
+
+def test_only_images_that_were_predicted_are_counted(tmp_path: Path) -> None:
+    # Two of four images show the sea; but one of the others could not be read.
+    table = predictions_table([(0, SEA, 0.99), (2, SEA, 0.99)])
+    assert search_table(sea_snakes(), table, Rules()).pairs.num_rows == 0
+    pq.write_table(record_rows(table, [0, 3, 2]), tmp_path / "p.parquet")
+    found = search_table(sea_snakes(), pq.read_table(tmp_path / "p.parquet"), Rules())
+    assert found.single_images == 3
+    assert found.pairs.select(["images", "predicted"]).to_pylist() == [
+        {"images": 3, "predicted": 2}
+    ]
+
+
+@given(st.sets(st.integers(0, 40)))
+def test_recorded_rows_are_read_back(rows: set[int]) -> None:
+    seen = recorded_rows(record_rows(predictions_table([]), sorted(rows)), 41)
+    assert seen is not None
+    assert set(seen.nonzero()[0].tolist()) == rows
+
+
+def test_recorded_rows_are_ranges() -> None:
+    table = record_rows(predictions_table([]), [7, 0, 1, 2, 5, 8])
+    assert table.schema.metadata[ROWS_KEY] == b"0-2 5 7-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"0-9", "outside 0..5"),
+        (b"1 6", "outside 0..5"),
+        (b"one", "damaged"),
+        (b"1--2", "damaged"),
+        (b"1-3", "own list of rows lacks"),
+    ],
+)
+def test_a_wrong_list_of_rows_is_refused(text: bytes, words: str) -> None:
+    table = predictions_table([(0, SEA, 1.0)]).replace_schema_metadata({ROWS_KEY: text})
+    with pytest.raises(InputError, match=words):
+        search_table(sea_snakes(), table, Rules())

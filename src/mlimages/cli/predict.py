@@ -24,7 +24,8 @@ def predict(
 ) -> None:
     """Write a network's predictions for a database's images as a Parquet table.
 
-    Columns: row, category (index in the database's vocabulary), probability.
+    Columns: row, category (index in the database's vocabulary), probability. The file also says
+    which images could be read, also those for which nothing is probable.
 
     Example: mlimages predict runs/multi DB --part single --out predictions.parquet
 

@@ -1,7 +1,7 @@
 """Strongly co-occurring categories, after the paper's section on tag augmentation.
 
-A network trained on the multi-label part predicts the single-label part. With N(i) the images of
-the single-label part tagged i, and N(i, j) those of them for which j is predicted with p > 0.95,
+A network trained on the multi-label part predicts the single-label part. With N(i) the predicted
+images of the single-label part tagged i, and N(i, j) those for which j is predicted with p > 0.95,
 
     CO(i, j) = N(i, j) / N(i)
 
@@ -12,6 +12,7 @@ network's part is done elsewhere (`mlimages predict`): this stage reads its pred
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from mlimages.errors import InputError
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.facts import present_facts
+from mlimages.labels.predicted_rows import recorded_rows
 from mlimages.labels.rules import Rules
 from mlimages.labels.sparse import (
     Keys,
@@ -31,8 +33,14 @@ from mlimages.labels.sparse import (
     rows_of,
     upward,
 )
-from mlimages.schemas import COOCCURRENCE
+from mlimages.schemas import COOCCURRENCE, PREDICTIONS
 from mlimages.taxonomy.hierarchy import Hierarchy
+
+_RIGHT_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
+    "row": pa.types.is_integer,
+    "category": pa.types.is_integer,
+    "probability": pa.types.is_floating,
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class PairSearch:
 
     Attributes:
         pairs: schemas.COOCCURRENCE, by cause, then effect.
-        single_images: images of the single-label part.
+        single_images: images of the single-label part that the network was shown.
         predictions: rows of the table of predictions.
         usable: of these, about an image of the single-label part and a category of the other part.
         probable: of these, with a probability above the minimum.
@@ -76,7 +84,9 @@ def find_pairs(
     """Find the strongly co-occurring pairs.
 
     Args:
-        predictions: schemas.PREDICTIONS; a pair (row, category) given twice counts once.
+        predictions: schemas.PREDICTIONS; a pair (row, category) given twice counts once. Only the
+            images that its metadata lists (see `predicted_rows`) count in N(i); without metadata,
+            every image of the single-label part does.
         facts: schemas.FACTS.
         images: schemas.IMAGES.
         sources: schemas.SOURCES; they tell the single-label part from the multi-label part.
@@ -85,14 +95,20 @@ def find_pairs(
             single-label part, the effects j categories of the multi-label part.
 
     Raises:
-        InputError: predictions lack a column, or are of another database.
+        InputError: predictions lack a column, hold other values, or are of another database.
     """
     rows, categories, probabilities = _checked(predictions, images.num_rows, hierarchy)
+    seen = recorded_rows(predictions, images.num_rows)
+    if seen is not None and not seen[rows].all():
+        raise InputError(
+            "predictions", "are of images that their own list of rows lacks", "predict again"
+        )
     single = single_label_rows(images, sources)
     said = present_facts(facts, hierarchy).keys
     if rules.cooccurrence_counts == "all":
         said = _close(said, hierarchy)
-    causes = said[single[rows_of(said)]]
+    counted = single if seen is None else single & seen
+    causes = said[counted[rows_of(said)]]
     effects = np.zeros(hierarchy.num_categories, dtype=bool)
     effects[categories_of(said[~single[rows_of(said)]])] = True
 
@@ -116,7 +132,7 @@ def find_pairs(
     )
     return PairSearch(
         pairs=table,
-        single_images=int(single.sum()),
+        single_images=int(counted.sum()),
         predictions=len(rows),
         usable=int(usable.sum()),
         probable=int(probable.sum()),
@@ -130,15 +146,24 @@ def _checked(
     predictions: pa.Table, num_rows: int, hierarchy: Hierarchy
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Rows, categories and probabilities as arrays, each in range."""
-    missing = {"row", "category", "probability"} - set(predictions.column_names)
+    missing = set(PREDICTIONS.names) - set(predictions.column_names)
     if missing:
-        what = ", ".join(sorted(missing))
-        raise InputError(
-            "predictions", f"have no column {what}", "write them with: mlimages predict"
-        )
-    rows = predictions["row"].to_numpy().astype(np.int64)
-    categories = predictions["category"].to_numpy().astype(np.int64)
-    probabilities = predictions["probability"].to_numpy().astype(np.float64)
+        raise _not_predictions(f"have no column {', '.join(sorted(missing))}")
+    for name, is_right in _RIGHT_TYPES.items():
+        column = predictions[name]
+        if not is_right(column.type):
+            raise _not_predictions(f"column {name} is {column.type}")
+        if column.null_count:
+            raise _not_predictions(f"column {name} has {column.null_count:,} empty cells")
+    try:
+        table = predictions.select(PREDICTIONS.names).cast(PREDICTIONS)
+    except pa.ArrowException as error:
+        raise _not_predictions(f"numbers out of range ({error})") from None
+    rows = table["row"].to_numpy().astype(np.int64)
+    categories = table["category"].to_numpy().astype(np.int64)
+    probabilities = table["probability"].to_numpy().astype(np.float64)
+    if not np.all((probabilities >= 0) & (probabilities <= 1)):
+        raise _not_predictions("a probability is outside 0..1")
     for values, size, what in (
         (rows, num_rows, "images"),
         (categories, hierarchy.num_categories, "categories"),
@@ -150,6 +175,10 @@ def _checked(
                 "predict again on this database",
             )
     return rows, categories, probabilities
+
+
+def _not_predictions(cause: str) -> InputError:
+    return InputError("predictions", cause, "write them with: mlimages predict")
 
 
 def _close(said: Keys, hierarchy: Hierarchy) -> Keys:

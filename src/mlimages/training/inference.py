@@ -24,6 +24,7 @@ from mlimages.database import Database, Selection
 from mlimages.errors import InputError, nearest
 from mlimages.images.augmentation import evaluation_image
 from mlimages.images.shards import ShardReader
+from mlimages.labels.predicted_rows import record_rows
 from mlimages.models.resnet import ResNet
 from mlimages.progress import track
 from mlimages.schemas import PREDICTIONS
@@ -156,14 +157,16 @@ def predict(
 
     Returns:
         schemas.PREDICTIONS (row, category, probability) in the order of rows, then categories.
-        Images that cannot be read are named in the log and have no rows here.
+        Images that cannot be read are named in the log and have no rows here. The table's
+        metadata lists the images that could be: see `labels.predicted_rows`.
     """
     keys = [category.key for category in db.taxonomy.categories]
     outputs, places = model_outputs(model, keys)
     order = np.argsort(places)
     outputs, places = outputs[order], places[order]
-    tables = [PREDICTIONS.empty_table()]
+    tables, seen = [PREDICTIONS.empty_table()], [np.empty(0, np.int64)]
     for positions, scores in score_images(model, db.reader(), selection.rows, batch_size, []):
+        seen.append(selection.rows[positions])
         probabilities = scores[:, outputs]
         image, column = np.nonzero(probabilities >= minimum_probability)
         columns = [
@@ -172,7 +175,7 @@ def predict(
             probabilities[image, column],
         ]
         tables.append(pa.table(columns, schema=PREDICTIONS))
-    return pa.concat_tables(tables)
+    return record_rows(pa.concat_tables(tables), np.concatenate(seen))
 
 
 def score_images(
