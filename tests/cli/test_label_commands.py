@@ -13,7 +13,7 @@ from tests.labels.tiny import CAR, KEYS, ROAD, TAXONOMY
 
 from mlimages.cli import run
 from mlimages.database import Database
-from mlimages.errors import InputError
+from mlimages.errors import DatabaseError
 from mlimages.schemas import PREDICTIONS
 from mlimages.taxonomy.dictionary import write_dictionary
 
@@ -137,7 +137,7 @@ def test_tags_older_than_the_images_are_one_clear_error(
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert "mlimages complete" in error
-    with pytest.raises(InputError, match="mlimages complete"):
+    with pytest.raises(DatabaseError, match="mlimages complete"):
         Database.open(database).select(packed=False)
 
 
