@@ -12,6 +12,7 @@ import pytest
 from mlimages.images import reading
 from mlimages.images.reading import open_uri, tar_uri
 from mlimages.images.rejection import UnreadableError
+from mlimages.labels.sources.files import DamagedTarError, tar_members
 
 
 def reason(uri: str) -> str:
@@ -50,6 +51,26 @@ def test_member_names_are_only_compared(tmp_path: Path, name: str) -> None:
     path = make_tar(tmp_path / "x.tar", {name: b"inside"})
     assert open_uri(tar_uri(name, path)) == b"inside"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_an_archive_may_have_colons_in_its_path(tmp_path: Path) -> None:
+    (tmp_path / "a::b").mkdir()
+    path = make_tar(tmp_path / "a::b" / "x::y.tar", {"c::d.jpg": b"inside"})
+    assert open_uri(tar_uri("c::d.jpg", path)) == b"inside"
+
+
+@pytest.mark.parametrize("error", [ValueError, OverflowError, RecursionError])
+def test_whatever_tarfile_raises_is_a_damaged_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(self: tarfile.TarFile) -> None:
+        raise error("damaged")
+
+    path = make_tar(tmp_path / "x.tar", {"a": b"1"})
+    monkeypatch.setattr(tarfile.TarFile, "next", fail)
+    assert reason(tar_uri("a", path)) == "damaged archive"
+    with pytest.raises(DamagedTarError):
+        list(tar_members(path))
 
 
 @pytest.mark.parametrize("address", ["http://example.org/a.jpg", "HTTPS://example.org/a.jpg"])

@@ -42,7 +42,7 @@ def open_uri(uri: str) -> bytes:
 
 
 def tar_uri(member: str, archive: str | os.PathLike[str]) -> str:
-    """Address of a member of a tar; `archive` is an absolute path."""
+    """Address of a member of a tar; `archive` is an absolute path without `::/`."""
     return f"{_TAR}{member}::{os.fspath(archive)}"
 
 
@@ -67,9 +67,11 @@ def _stat_file(path: str) -> os.stat_result:
 
 
 def _read_member(uri: str) -> bytes:
-    member, separator, archive = uri.removeprefix(_TAR).rpartition("::")
+    # An archive's path is absolute; "::" may be in it, and in the member's name.
+    member, separator, archive = uri.removeprefix(_TAR).rpartition("::/")
     if not separator or not member:
         raise UnreadableError(Reason.UNKNOWN_ADDRESS, uri)
+    archive = f"/{archive}"
     try:
         index = _ARCHIVES.get(archive)
         place = index.members.get(member)
@@ -135,7 +137,8 @@ def _list_archive(path: str) -> _Archive:
                 # A link has no bytes of its own, and those of a sparse file are not in one piece.
                 if entry.isreg() and entry.sparse is None and complete:
                     members[entry.name] = (entry.offset_data, entry.size)
-    except (tarfile.TarError, EOFError, OverflowError):
+    # A damaged header may hold any number; tarfile follows a chain of headers by calling itself.
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError):
         intact = False
     # tarfile takes a damaged header inside an archive for its end; the true end is zeros.
     intact &= not file.read(end, tarfile.BLOCKSIZE).strip(b"\0")

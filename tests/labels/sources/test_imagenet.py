@@ -9,6 +9,7 @@ from tests.labels.sources.writing import column, rejects, tags, write, write_tar
 from tests.labels.tiny import CAT, DOG, ENTITY, KEYS, PUPPY, TAXONOMY
 
 from mlimages.errors import InputError
+from mlimages.labels.sources.files import files_below
 from mlimages.labels.sources.imagenet import read
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 
@@ -120,6 +121,22 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "data" / DOGS / "images").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / DOGS / "again").symlink_to(tmp_path / "data")
     assert tags(read(tmp_path / "data", TAXONOMY)) == {"a": {DOG}}
+
+
+def test_links_to_each_other_are_followed_once(tmp_path: Path) -> None:
+    for own, other in (("one", "two"), ("two", "one")):
+        write(tmp_path / DOGS / own / f"{own}.JPEG")
+        (tmp_path / DOGS / own / "link").symlink_to(tmp_path / DOGS / other)
+    found = [str(path.relative_to(tmp_path / DOGS)) for path in files_below(tmp_path / DOGS)]
+    assert found == ["one/link/two.JPEG", "one/one.JPEG", "two/two.JPEG"]
+
+
+def test_a_tar_whose_path_cannot_be_told_from_its_members_is_a_reject(tmp_path: Path) -> None:
+    folder = tmp_path / "odd::"
+    write_tar(folder / f"{DOGS}.tar", ["a.JPEG"])
+    reading = read(folder, TAXONOMY)
+    assert reading.images.num_rows == 0
+    assert "::/" in rejects(reading, folder)[f"{DOGS}.tar"]
 
 
 def test_photos_of_one_name_in_two_classes_keep_apart(tmp_path: Path) -> None:

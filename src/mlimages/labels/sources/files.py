@@ -47,13 +47,20 @@ def entries(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files of a folder and its subfolders, sorted by name; links back up are not followed."""
+    """All files of a folder and its subfolders, sorted by name.
+
+    A link to a folder that was entered before is not followed: links may form loops.
+    """
+    yield from _files_below(folder, {folder.resolve()})
+
+
+def _files_below(folder: Path, entered: set[Path]) -> Iterator[Path]:
     for path in entries(folder):
-        if path.is_dir():
-            goes_back = path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
-            yield from () if goes_back else files_below(path)
-        else:
+        if not path.is_dir():
             yield path
+        elif not path.is_symlink() or path.resolve() not in entered:
+            entered.add(path.resolve())
+            yield from _files_below(path, entered)
 
 
 def has_image_name(name: str | Path) -> bool:
@@ -82,13 +89,23 @@ def lines_of(path: Path) -> Iterator[tuple[str, str | None]]:
     if not path.is_file():
         cause = "is a folder" if path.is_dir() else "no such file"
         raise InputError(path, cause, "name an existing file")
-    with open(path, "rb") as file:
+    try:
+        file = open(path, "rb")  # noqa: SIM115  closed below
+    except OSError as error:
+        cause = f"cannot be read ({error.strerror})"
+        raise InputError(path, cause, "name a readable file") from None
+    with file:
         for number, line in enumerate(file, 1):
             location = f"{path}:{number}"
             try:
                 yield location, line.rstrip(b"\r\n").decode("utf-8")
             except UnicodeDecodeError:
                 yield location, None
+
+
+def parse_index(text: str) -> int | None:
+    """A number of one to nine digits, or None: `int` refuses thousands of them."""
+    return int(text) if 0 < len(text) < 10 and text.isascii() and text.isdigit() else None
 
 
 class DamagedTarError(Exception):
@@ -108,8 +125,10 @@ def tar_members(path: Path) -> Iterator[tarfile.TarInfo]:
                 if not member.isdir():
                     yield member
             _check_end(path, archive.offset)  # type: ignore[attr-defined]
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise DamagedTarError(str(error)) from None
+    except RecursionError:  # tarfile follows a chain of extended headers by calling itself
+        raise DamagedTarError("too many headers of one member") from None
 
 
 def _check_end(path: Path, offset: int) -> None:
@@ -121,7 +140,7 @@ def _check_end(path: Path, offset: int) -> None:
 
 
 def tar_uri(archive: Path, member: str) -> str:
-    """The URI of a member of a tar."""
+    """The URI of a member of a tar; the archive's path is absolute and has no `::/`."""
     return f"tar://{member}::{archive}"
 
 
@@ -141,6 +160,8 @@ class PhotoFinder:
         The path is tried below each root as it stands, then without its first folders one by one:
         lists are often written relative to another folder than where they lie.
         """
+        if "\0" in listed:
+            return None
         if os.path.isabs(listed):
             return listed if os.path.isfile(listed) else None
         parts = [part for part in listed.split("/") if part not in ("", ".")]

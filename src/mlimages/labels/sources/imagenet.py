@@ -143,7 +143,10 @@ class _Reader:
 
     def _photos_in(self, archive: Path) -> list[str]:
         self.found = True
-        names = []
+        names: list[str] = []
+        if "::/" in str(archive):
+            self.builder.reject(str(archive), "addresses of members cannot hold ::/ in its path")
+            return names
         try:
             for member in tar_members(archive):
                 if not member.isfile() or not has_image_name(member.name):
