@@ -205,3 +205,8 @@ def test_bad_vocabularies_are_refused() -> None:
         Taxonomy.from_keys(["dog"], [-1])
     with pytest.raises(CyclicHierarchyError):
         Taxonomy.from_keys(["own:a", "own:b"], [1, 0], [("a",), ("b",)])
+
+
+def test_thousands_of_digits_are_no_index() -> None:
+    with pytest.raises(UnknownCategoryError):
+        released_taxonomy().resolve("9" * 5000)

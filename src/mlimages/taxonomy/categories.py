@@ -194,7 +194,8 @@ class Taxonomy:
         text = text.strip()
         if text in self._index_of:
             return self._index_of[text]
-        if text.isascii() and text.isdigit() and int(text) < len(self):
+        # The length comes first: `int` refuses thousands of digits.
+        if len(text) < 10 and text.isascii() and text.isdigit() and int(text) < len(self):
             return int(text)
         name = text.replace("_", " ").lower()
         found = self._named.get(name, [])
