@@ -37,6 +37,8 @@ def test_boxes_become_one_fact_a_class(tmp_path: Path) -> None:
         YAML,
         "names: [person, car, dog]\n",
         "names: {0: person, 1: car, 2: dog}\n",
+        "names: [person,  # a human\n# vehicles\n  car,\n\n  dog]\nnc: 3\n",
+        "names: {\n  0: person, 1: car,\n  2: dog,\n}\n",
         "names:\n- person\n- car\n- dog\n",
         "train: images\r\nnames:\r\n  - person\r\n  - car\r\n  - dog\r\n",
     ],
@@ -56,12 +58,12 @@ def test_a_list_of_class_names_beside_the_labels(tmp_path: Path) -> None:
     ("line", "reason", "kept"),
     [
         ("3 0.5 0.5 0.1 0.1", "class 3 is unknown", False),
-        ("-1 0.5 0.5 0.1 0.1", "is not: class cx cy", False),
-        ("person 0.5 0.5 0.1 0.1", "is not: class cx cy", False),
-        ("1 0.5 0.5 0.1", "is not: class cx cy", False),
-        ("1 0.5 0.5 0.1 0.1 0.1 0.1", "is not: class cx cy", False),
-        ("1 0.5 half 0.1 0.1", "is not: class cx cy", False),
-        ("", "is not: class cx cy", False),
+        ("10000000001 0.5 0.5 0.1 0.1", "is unknown", False),  # not its first digits
+        ("9" * 5000 + " 0.5 0.5 0.1 0.1", "is unknown", False),
+        ("1", "is not: class cx cy", True),
+        ("1 0.5 0.5 0.1", "is not: class cx cy", True),
+        ("1 0.1 0.1 0.9 0.1 0.5 0.9", "is not: class cx cy", True),  # a polygon
+        ("1 0.5 half 0.1 0.1", "is not: class cx cy", True),
         ("1 0.5 nan 0.1 0.1", "impossible box", True),
         ("1 0.5 0.5 320 0.1", "impossible box", True),
         ("1 0.5 0.5 0 0.1", "impossible box", True),
@@ -77,6 +79,39 @@ def test_a_broken_line_is_named_and_the_rest_kept(
     found = line_rejects(reading, tmp_path)
     assert list(found) == ["labels/a.txt:2"]
     assert reason in found["labels/a.txt:2"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"-1 0.5 0.5 0.1 0.1", b"car 0.5 0.5 0.1 0.1", b"1.0 0.5 0.5 0.1 0.1", b"\xff 0.5"]
+)
+def test_a_photo_is_a_reject_when_a_line_tells_no_class(tmp_path: Path, line: bytes) -> None:
+    dataset(tmp_path, {"a": "", "b": "2 0.5 0.5 0.1 0.1\n\n"})
+    write(tmp_path / "labels" / "a.txt", b"0 0.5 0.5 0.1 0.1\n" + line + b"\n")
+    reading = read(tmp_path, TAXONOMY)
+    assert tags(reading) == {"b": {DOG}}
+    assert list(rejects(reading, tmp_path)) == ["labels/a.txt:2"]
+
+
+def test_labels_that_cannot_be_opened_are_a_reject(tmp_path: Path) -> None:
+    dataset(tmp_path, {"a": "0 0.5 0.5 0.1 0.1\n", "b": ""})
+    (tmp_path / "labels" / "b.txt").unlink()
+    (tmp_path / "labels" / "b.txt").symlink_to("nowhere")
+    reading = read(tmp_path, TAXONOMY)
+    assert tags(reading) == {"a": {PERSON}}
+    assert rejects(reading, tmp_path) == {"labels/b.txt": "no such file"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ("names: [person, car,\n  dog\n", "no closing ]"),
+        ("names: {0: person,\n", "no closing }"),
+        ("names:\n  " + "9" * 5000 + ": person\n", "class number too large"),
+    ],
+)
+def test_broken_class_names_are_one_clear_error(tmp_path: Path, classes: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read(dataset(tmp_path, {"a": ""}, classes), TAXONOMY)
 
 
 def test_a_class_without_a_mapping_is_told_and_its_lines_named(tmp_path: Path) -> None:

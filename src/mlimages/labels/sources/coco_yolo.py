@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError
@@ -23,6 +24,7 @@ from mlimages.labels.sources.files import (
     files_below,
     has_image_name,
     lines_of,
+    parse_index,
     require_folder,
     split_of_name,
 )
@@ -49,9 +51,10 @@ def read(
     """Read photos and boxes; the source is exhaustive for its classes.
 
     A photo without a label file, and a label file without a photo, are rejects; an empty label
-    file says that none of the classes is there. A malformed line is named and left out. Where only
-    the box is impossible the line is named too, but its class is kept: what is wrong is where, not
-    what, and leaving it out would turn an exhaustive source's silence into a false absence.
+    file says that none of the classes is there. A line of an unknown class is named and left out.
+    Where only the box is malformed or impossible the line is named too, but its class is kept: what
+    is wrong is where, not what. A photo with a line that tells no class is a reject: to leave the
+    line out would turn an exhaustive source's silence into a false absence.
 
     Args:
         path: the folder.
@@ -110,11 +113,15 @@ class _Reader:
             self.builder.reject(str(file), f"no photo images/{name}")
 
     def _read_photo(self, photo: Path, labels: Path, split: str | None) -> None:
+        try:
+            lines = _read_lines(labels)
+        except _BadLabelsError as error:
+            return self.builder.reject(*error.args)
         image = self.builder.add_image(str(photo), str(photo), photo.stem, split=split)
         if image is None:
-            return
-        for location, line in lines_of(labels):
-            number, wrong = _parse_line(line, self.names)
+            return None
+        for location, words in lines:
+            number, wrong = _parse_words(words, self.names)
             categories = self.mapped.get(self.names[number], ()) if number is not None else ()
             if number is not None and not categories:
                 wrong = f"class {self.names[number]!r} has no category"
@@ -125,23 +132,45 @@ class _Reader:
                 self.pairs.add((image, number))
             for category in categories:
                 self.builder.add_fact(image, category)
+        return None
 
 
-def _parse_line(line: str | None, names: dict[int, str]) -> tuple[int | None, str | None]:
+class _BadLabelsError(Exception):
+    """Labels that do not tell which classes a photo shows; its arguments are place and reason."""
+
+
+def _read_lines(labels: Path) -> list[tuple[str, list[str]]]:
+    """(file:line, words) of the lines that are not empty, each beginning with a number.
+
+    Raises:
+        _BadLabelsError: the file cannot be read, or a line tells no class.
+    """
+    lines = []
+    try:
+        for location, line in lines_of(labels):
+            if line is None:
+                raise _BadLabelsError(location, "not UTF-8 text, so its class is not known")
+            words = line.split()
+            if words and not (words[0].isascii() and words[0].isdigit()):
+                raise _BadLabelsError(location, f"{line!r} is not: class cx cy width height")
+            if words:
+                lines.append((location, words))
+    except InputError as error:
+        raise _BadLabelsError(str(labels), error.cause) from None
+    return lines
+
+
+def _parse_words(words: list[str], names: dict[int, str]) -> tuple[int | None, str | None]:
     """(class, None), or with what is wrong: (None, why), (class, why) where only the box is."""
-    if line is None:
-        return None, "not UTF-8 text"
-    words = line.split()
-    malformed = f"{line!r} is not: class cx cy width height"
-    if len(words) != 5 or not (words[0].isascii() and words[0].isdigit()):
-        return None, malformed
+    number = parse_index(words[0])
+    if number is None or number not in names:
+        return None, f"class {words[0][:20]} is unknown, there are {len(names)}"
     try:
         box = [float(word) for word in words[1:]]
     except ValueError:
-        return None, malformed
-    number = int(words[0][:9])
-    if number not in names:
-        return None, f"class {words[0]} is unknown, there are {len(names)}"
+        box = []
+    if len(box) != 4:
+        return number, f"{' '.join(words)!r} is not: class cx cy width height; its class is kept"
     inside = all(math.isfinite(value) and 0 <= value <= 1 for value in box)
     if not inside or min(box[2:]) == 0:
         return number, f"impossible box {' '.join(words[1:])}; its class is kept"
@@ -203,31 +232,59 @@ def _class_names(file: Path) -> dict[int, str]:
 
 
 def _yaml_names(file: Path) -> dict[int, str]:
-    """The mapping or list under `names:`: all that is needed of YAML, and safe on any input."""
+    """The mapping or list under `names:`: all that is needed of YAML, and safe on any input.
+
+    Raises:
+        InputError: a list in brackets that is not closed, or a number too large.
+    """
     names: dict[int, str] = {}
     inside = False
-    for _, line in lines_of(file):
-        text = (line or "").split(" #")[0].rstrip()
+    lines = lines_of(file)
+    for location, line in lines:
+        text = _without_comment(line)
         if not inside:
             start = re.fullmatch(r"names\s*:\s*(.*)", text)
             if start and start[1]:
-                return _inline_names(start[1])
+                return _inline_names(_read_to_bracket(start[1], location, lines))
             inside = start is not None
             continue
         found = _NAME.fullmatch(text) or _NAME.fullmatch(" " + text)
         if found:
-            names[int(found[1]) if found[1] else len(names)] = found[2].strip().strip("'\"")
+            number = len(names) if found[1] is None else parse_index(found[1])
+            if number is None:
+                raise InputError(location, "a class number too large", "number classes from 0")
+            names[number] = found[2].strip().strip("'\"")
         elif text.strip():
             break
     return names
 
 
+def _read_to_bracket(text: str, location: str, lines: Iterator[tuple[str, str | None]]) -> str:
+    """A list or mapping in brackets up to its end, which may be some lines below.
+
+    Raises:
+        InputError: the file ends before it does.
+    """
+    end = {"[": "]", "{": "}"}.get(text[0], "")
+    while not text.endswith(end):
+        more = next(lines, None)
+        if more is None:
+            raise InputError(location, f"the list of names has no closing {end}", "close it")
+        text = f"{text} {_without_comment(more[1])}".rstrip()
+    return text
+
+
+def _without_comment(line: str | None) -> str:
+    text = line or ""
+    return "" if text.startswith("#") else text.split(" #")[0].rstrip()
+
+
 def _inline_names(text: str) -> dict[int, str]:
-    """`[person, car]` or `{0: person, 1: car}` on one line."""
+    """`[person, car]` or `{0: person, 1: car}`."""
     items = [item.strip() for item in text.strip("[]{} ").split(",")]
     names = {}
     for position, item in enumerate(items):
-        keyed = re.fullmatch(r"(\d+)\s*:\s*(.+)", item)
+        keyed = re.fullmatch(r"(\d{1,9})\s*:\s*(.+)", item, re.ASCII)
         name = keyed[2] if keyed else item
         names[int(keyed[1]) if keyed else position] = name.strip("'\" ")
     return {number: name for number, name in names.items() if name}
