@@ -93,6 +93,7 @@ FILE = """<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/passwd">]>
         (BOMB, "document type"),
         (FILE, "document type"),
         (BOMB.encode("utf-16"), "document type"),
+        ('<?xml version="1.0" encoding="klingon"?><annotation/>', "not an annotation in XML"),
     ],
 )
 def test_xml_that_cannot_be_trusted_is_a_reject(
@@ -103,6 +104,23 @@ def test_xml_that_cannot_be_trusted_is_a_reject(
     reading = read(voc, TAXONOMY)
     assert tags(reading) == {"good": {DOG}}
     assert reason in rejects(reading, voc)["Annotations/bad.xml"]
+
+
+def test_annotations_that_cannot_be_opened_are_rejects(tmp_path: Path) -> None:
+    voc = dataset(tmp_path, {"a": annotation(thing("dog")), "b": "", "c": ""})
+    for name in "bc":
+        (voc / "Annotations" / f"{name}.xml").unlink()
+    (voc / "Annotations" / "b.xml").mkdir()
+    (voc / "Annotations" / "c.xml").symlink_to("nowhere")
+    reading = read(voc, TAXONOMY)
+    assert tags(reading) == {"a": {DOG}}
+    assert list(rejects(reading, voc)) == ["Annotations/b.xml", "Annotations/c.xml"]
+
+
+def test_an_endless_number_is_no_size(tmp_path: Path) -> None:
+    text = annotation(thing("dog")).replace(">100</width>", f">{'9' * 5000}</width>")
+    reading = read(dataset(tmp_path, {"a": text}), TAXONOMY)
+    assert column(reading, "width") == [None]
 
 
 def test_photos_annotations_and_listed_names_without_the_other_are_rejects(tmp_path: Path) -> None:

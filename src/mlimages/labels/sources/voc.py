@@ -15,7 +15,13 @@ from xml.parsers import expat
 
 from mlimages.errors import InputError
 from mlimages.labels.reading import Reading, ReadingBuilder
-from mlimages.labels.sources.files import entries, has_image_name, lines_of, require_folder
+from mlimages.labels.sources.files import (
+    entries,
+    has_image_name,
+    lines_of,
+    parse_index,
+    require_folder,
+)
 from mlimages.labels.sources.label_space import find_label_map, resolve_labels
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
@@ -153,7 +159,7 @@ def _parse_xml(path: Path) -> ET.Element:
     """Parse a file without a document type, so that no entity can be declared or fetched.
 
     Raises:
-        _BadXmlError: not XML, or with a document type.
+        _BadXmlError: unreadable, not XML, or with a document type.
     """
     tree = ET.TreeBuilder()
     parser = expat.ParserCreate()
@@ -164,7 +170,10 @@ def _parse_xml(path: Path) -> ET.Element:
     try:
         parser.Parse(path.read_bytes(), True)
         return tree.close()
-    except (expat.ExpatError, ValueError, AssertionError) as error:
+    except OSError as error:
+        raise _BadXmlError(f"cannot be read ({error.strerror})") from None
+    # LookupError: an encoding that Python does not know.
+    except (expat.ExpatError, ValueError, AssertionError, LookupError) as error:
         raise _BadXmlError(f"not an annotation in XML ({error})") from None
 
 
@@ -173,11 +182,9 @@ def _refuse(*_: object) -> NoReturn:
 
 
 def _size(root: ET.Element) -> tuple[int, int] | None:
-    width, height = (root.findtext(f"size/{side}") or "" for side in ("width", "height"))
-    if width.strip().isdecimal() and height.strip().isdecimal():
-        size = int(width), int(height)
-        return size if min(size) > 0 and max(size) < 1 << 31 else None
-    return None
+    sides = (root.findtext(f"size/{side}") or "" for side in ("width", "height"))
+    width, height = (parse_index(side.strip()) for side in sides)
+    return (width, height) if width and height else None
 
 
 def _wrong_box(box: ET.Element | None, size: tuple[int, int] | None) -> str | None:
