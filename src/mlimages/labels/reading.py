@@ -128,18 +128,25 @@ class ReadingBuilder:
             location: file or file:line, for a reject.
             uri: where its bytes are; None when the source does not know.
             preferred: the source's own name for it.
-            place: what tells it from other images when there is no URI, by default `preferred`.
+            place: what the source lists, by default `preferred`. It tells images apart when
+                there is no URI; a URL also gives the id, so that the image keeps it when its bytes
+                are found on this machine later.
             split: `DEFAULT_SPLIT` unless given.
             size: (width, height) in pixels, when the source says so.
 
         An image listed before is a reject: the same URI or place, or the same name once with a URI
         and once without.
         """
+        listed_url = place if place and place.startswith(("http://", "https://")) else None
         place = uri if uri is not None else f"{self.source}:{place or preferred}"
         if not _encodable(place) or not _encodable(preferred or ""):
             self.reject(location, "its name is not valid UTF-8")
             return None
-        name = preferred if preferred is not None and is_safe(preferred) else image_id(place)
+        if "\0" in place:
+            self.reject(location, "its name holds a zero byte")
+            return None
+        hashed = image_id(listed_url or place)
+        name = preferred if preferred is not None and is_safe(preferred) else hashed
         if place in self._places:
             self.reject(location, f"image {name} was listed before")
             return None
@@ -147,7 +154,7 @@ class ReadingBuilder:
             if (uri is None) != (self._columns["uri"][self._positions[name]] is None):
                 self.reject(location, f"image {name} was listed before")
                 return None
-            name = image_id(place)  # another image that the source calls the same
+            name = hashed  # another image that the source calls the same
         self._places.add(place)
         position = self._positions[name] = len(self._positions)
         width, height = size or (None, None)

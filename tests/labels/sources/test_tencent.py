@@ -9,6 +9,7 @@ from tests.labels.sources.writing import column, rejects, tags, write
 from tests.labels.tiny import CAR, DOG, ROAD, TAXONOMY, VEHICLE
 
 from mlimages.errors import InputError
+from mlimages.labels.identity import image_id
 from mlimages.labels.sources.tencent import read
 from mlimages.taxonomy.categories import released_taxonomy
 
@@ -43,6 +44,10 @@ def test_spaces_separate_as_well_as_the_release_says(tmp_path: Path) -> None:
         (b"bad.jpg\t2:-0.5", "confidence"),
         (b"bad.jpg\t2:0", "confidence"),
         (b"bad.jpg\t2:1.5", "confidence"),
+        (b"bad.jpg\t2:1e-60", "confidence"),  # 0 as float32
+        (b"b\0d.jpg\t2:1", "zero byte"),
+        (b"/b\0d.jpg\t2:1", "zero byte"),
+        (b"https://host/b\0d.jpg\t2:1", "zero byte"),
         (b"bad.jpg\t2:0_1", "confidence"),
         (b"bad.jpg\t2:1\t", "not index:confidence"),
         (b"bad.jpg\t2:1\t3:2", "confidence"),  # one broken pair spoils the line
@@ -86,6 +91,15 @@ def test_photos_are_found_in_their_folder_by_the_last_parts_of_the_url(tmp_path:
     reading = read(write(tmp_path / "l.txt", text), TAXONOMY, images=tmp_path / "photos")
     places = [str(tmp_path / "photos/one.jpg"), str(tmp_path / "photos/22_two.jpg")]
     assert column(reading, "uri") == [*places, "https://host/3.jpg"]
+
+
+def test_an_image_of_a_url_keeps_its_id_when_its_copy_is_found(tmp_path: Path) -> None:
+    url = "https://host/1/Not_Safe.jpg"
+    file = write(tmp_path / "list.txt", f"{url}\t{DOG}:1\n")
+    photo = write(tmp_path / "photos" / "Not_Safe.jpg")
+    listed, found = read(file, TAXONOMY), read(file, TAXONOMY, images=photo.parent)
+    assert (column(listed, "uri"), column(found, "uri")) == ([url], [str(photo)])
+    assert column(listed, "id") == column(found, "id") == [image_id(url)]
 
 
 def test_paths_cannot_climb_out_of_the_folder(tmp_path: Path) -> None:

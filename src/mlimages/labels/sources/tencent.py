@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from mlimages.errors import InputError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import PhotoFinder, entries, lines_of, split_of_name, stem
@@ -179,6 +181,8 @@ def _parse_pair(pair: str, num_categories: int) -> tuple[int, float] | str:
         return f"{pair!r} is not index:confidence"
     if len(index) > 9 or int(index) >= num_categories:
         return f"category {index} is unknown, there are {num_categories:,}"
-    if not _NUMBER.fullmatch(confidence) or not 0 < float(confidence) <= 1:
+    # Facts hold float32, in which a number such as 1e-60 is 0.
+    known = bool(_NUMBER.fullmatch(confidence)) and float(confidence) <= 1
+    if not known or np.float32(confidence) == 0:
         return f"{pair!r}: the confidence is not a number above 0 and at most 1"
     return int(index), float(confidence)
