@@ -64,6 +64,39 @@ def test_parquet_with_lists_of_tags(tmp_path: Path) -> None:
     assert rejects(reading, tmp_path) == {"t.parquet: row 3": "neither an id nor a place"}
 
 
+def test_columns_that_are_not_used_are_not_read(tmp_path: Path) -> None:
+    taken = pa.array([1, 2], pa.timestamp("ns"))  # Python's times have no nanoseconds
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"taken": taken, "Tags": ["car", "dog"], "id": ["a", "b"]}), path)
+    assert tags(read(path, TAXONOMY)) == {"a": {CAR}, "b": {DOG}}
+    pq.write_table(pa.table({"id": taken, "tags": ["car", "dog"]}), path)
+    with pytest.raises(InputError, match="row 1"):
+        read(path, TAXONOMY)
+
+
+@pytest.mark.parametrize(
+    ("stance", "reason"),
+    [
+        ("0,yes", "contradicts confidence '0'"),
+        ("0.0,1", "contradicts"),
+        ("1e-60,", "is 0 as float32"),
+        ("1e-60,no", "is 0 as float32"),
+    ],
+)
+def test_a_stance_that_says_two_things_is_refused(tmp_path: Path, stance: str, reason: str) -> None:
+    text = f"id,tag,confidence,present\na,car,{stance}\na,dog,0e5,no\n"
+    reading = read(write(tmp_path / "t.csv", text), TAXONOMY)
+    assert facts(reading) == {("a", DOG, False, 1.0)}
+    assert reason in line_rejects(reading, tmp_path)["t.csv:2"]
+
+
+@pytest.mark.parametrize("column_name", ["path", "url"])
+def test_a_zero_byte_in_a_place_is_a_reject(tmp_path: Path, column_name: str) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({column_name: ["/a\0b.jpg"], "tags": ["car"]}), path)
+    assert "zero byte" in rejects(read(path, TAXONOMY), tmp_path)["t.parquet: row 1"]
+
+
 def test_labels_of_a_map(tmp_path: Path) -> None:
     text = "id,tags\na,person dog\nb,unicorn\n"
     reading = read(write(tmp_path / "t.csv", text), TAXONOMY, label_map="voc")

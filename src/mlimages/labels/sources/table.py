@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlimages.errors import InputError, UnknownCategoryError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import stem
@@ -89,7 +91,9 @@ def read(
     root = Path(images).absolute() if images is not None else path.parent
     resolve = _resolver(taxonomy, find_label_map(label_map) if label_map is not None else None)
     collected: dict[str, _Image] = {}
-    for location, values, wrong in track(read_rows(path, len(header)), path.name, unit="rows"):
+    for location, values, wrong in track(
+        read_rows(path, len(header), set(places.values())), path.name, unit="rows"
+    ):
         if values is None:
             builder.reject(location, wrong)
             continue
@@ -162,6 +166,8 @@ def _find_columns(path: Path, header: list[str]) -> dict[str, int]:
 def _image_of(row: dict[str, Any], location: str, root: Path) -> _Image | str:
     """The image that a row speaks of, or why there is none."""
     uri, path = _text(row.get("uri")) or None, _text(row.get("path"))
+    if "\0" in f"{uri}{path}":
+        return "its name holds a zero byte"
     name = _text(row.get("id"))
     if path:
         uri = os.path.normpath(root / path)
@@ -207,11 +213,16 @@ def _stance(row: dict[str, Any]) -> tuple[bool, float] | str:
     if text := _text(row.get("confidence")):
         if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
             return f"confidence {text!r} is not a number from 0 to 1"
-        present, confidence = float(text) > 0, float(text) or 1.0
-    if text := _text(row.get("present")).lower():
-        if text not in _TRUTH:
-            return f"present {text!r} is neither yes nor no"
-        present = _TRUTH[text]
+        present = bool(np.float32(text) > 0)
+        if not present and text.lower().partition("e")[0].strip("0."):
+            return f"confidence {text!r} is 0 as float32"  # so it would say absent
+        confidence = float(text) or 1.0
+    if said := _text(row.get("present")).lower():
+        if said not in _TRUTH:
+            return f"present {said!r} is neither yes nor no"
+        if _TRUTH[said] and not present:
+            return f"present {said!r} contradicts confidence {text!r}"
+        present = _TRUTH[said]
     return present, confidence
 
 

@@ -48,28 +48,33 @@ def read_header(path: Path) -> list[str]:
     return names
 
 
-def read_rows(path: Path, width: int) -> Iterator[Row]:
+def read_rows(path: Path, width: int, used: set[int]) -> Iterator[Row]:
     """The rows below the header: (location, values, "") or (location, None, what is wrong).
 
     Args:
         path: a table that `read_header` took.
         width: number of columns.
+        used: positions of those that are needed; of Parquet the others are not read, and None.
     """
     if path.suffix in PARQUET:
-        yield from _parquet_rows(path)
+        yield from _parquet_rows(path, width, used)
     else:
         yield from _delimited_rows(path, width)
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path, width: int, used: set[int]) -> Iterator[Row]:
     number = 0
     try:
-        for batch in pq.ParquetFile(path).iter_batches():
-            columns = [column.to_pylist() for column in batch.columns]
+        file = pq.ParquetFile(path)
+        names = {place: file.schema_arrow.names[place] for place in sorted(used)}
+        for batch in file.iter_batches(columns=list(names.values())):
+            columns: list[list[Any]] = [[None] * batch.num_rows] * width
+            for place, name in names.items():
+                columns[place] = batch.column(name).to_pylist()
             for values in zip(*columns, strict=True):
                 number += 1
                 yield f"{path}: row {number}", list(values), ""
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: row {number + 1}", str(error), "name an intact table") from None
 
 
