@@ -67,9 +67,9 @@ def score_added(
     shares = true_pairs(tags, visible, hierarchy)
     real = {pair for pair, share in shares.items() if share > minimum_ratio}
     return [
-        _row("tags added by the rule", *single.tolist()),
-        _row("the same with their ancestors", *closed.tolist()),
-        _row("pairs of categories", len(found), len(found & real), len(real)),
+        _row("tags added", *single.tolist()),
+        _row("with ancestors", *closed.tolist()),
+        _row("pairs found", len(found), len(found & real), len(real)),
     ]
 
 
