@@ -7,7 +7,8 @@ import torch
 from tests.training.fakes import KEYS, FakeDatabase
 
 from mlimages.labels.predicted_rows import ROWS_KEY
-from mlimages.training.inference import LoadedModel, ModelCategory, predict
+from mlimages.training.inference import LoadedModel, ModelCategory
+from mlimages.training.prediction import predict
 
 
 def test_predictions_list_the_images_that_could_be_read() -> None:

@@ -17,10 +17,10 @@ from mlimages.training.inference import (
     LoadedModel,
     choose_device,
     load_model,
-    predict,
     run_batches,
 )
 from mlimages.training.loop import train
+from mlimages.training.prediction import predict
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def predict(
     from mlimages.database import Database
     from mlimages.storage import atomic_file
     from mlimages.training.inference import load_model
-    from mlimages.training.inference import predict as predict_images
+    from mlimages.training.prediction import predict as predict_images
 
     database = Database.open(db)
     selection = database.select(split=split, part=part)

@@ -20,7 +20,8 @@ from mlimages.quickstart.showing import choose_samples, explain_samples
 from mlimages.quickstart.stages import Outcome
 from mlimages.quickstart.truth import score_added, true_pairs
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
-from mlimages.training.inference import load_model, predict
+from mlimages.training.inference import load_model
+from mlimages.training.prediction import predict
 
 SAMPLES = 6
 FILTERS = {

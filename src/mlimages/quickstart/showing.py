@@ -22,7 +22,8 @@ from mlimages.quickstart.results import (
 )
 from mlimages.storage import atomic_file
 from mlimages.tagging.tagger import Tagger
-from mlimages.training.inference import LoadedModel, load_model, model_outputs, score_images
+from mlimages.training.inference import LoadedModel, load_model
+from mlimages.training.prediction import model_outputs, score_images
 
 PICTURES = "pictures"
 REAL_MODEL, REAL_NAME = "efficientnet-lite0", "EfficientNet-lite0"

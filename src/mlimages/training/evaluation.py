@@ -11,7 +11,8 @@ from mlimages.database import Database, Selection
 from mlimages.errors import InputError, MlimagesError
 from mlimages.images.shards import ShardReader
 from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
-from mlimages.training.inference import LoadedModel, model_outputs, score_images
+from mlimages.training.inference import LoadedModel
+from mlimages.training.prediction import model_outputs, score_images
 
 
 @dataclass(frozen=True)
