@@ -249,7 +249,7 @@ class Database:
         """Row of an image by its id; raises InputError when there is none."""
         index = pc.index(self.store.table("images", ["id"])["id"], image).as_py()
         if index < 0:
-            raise InputError(image, "no image of this id", f"see {self.root}/images-*")
+            raise InputError(image, "no image of this id", f"see {self.root}/images")
         return index
 
     def explain(self, image: str) -> explanation.Explanation:

@@ -12,6 +12,8 @@ from mlimages.errors import DatabaseError
 
 FORMAT_VERSION = 1
 MANIFEST = "database.json"
+PARTITION_ROWS = 1 << 20
+"""Images of a partition, unless a database was made with another number."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class StoredFile:
     rows: int
     size: int
     sha256: str
+    partition: int | None = None  # of a partitioned table: all its rows are of this partition
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Manifest:
     files: dict[str, list[StoredFile]] = field(default_factory=dict)  # by table; and "shards"
     info: dict[str, Any] = field(default_factory=dict)  # inputs, rules, counts
     retired: dict[str, float] = field(default_factory=dict)  # replaced files, and since when
+    partition_rows: int = PARTITION_ROWS
 
     def to_json(self) -> str:
         """The text of `database.json`."""
@@ -60,7 +64,11 @@ class Manifest:
             retired = {
                 str(name): float(since) for name, since in content.get("retired", {}).items()
             }
-            return cls(int(content["generation"]), version, files, dict(content["info"]), retired)
+            partition_rows = int(content.get("partition_rows", PARTITION_ROWS))
+            if partition_rows < 1:
+                raise ValueError(f"partitions of {partition_rows} rows")
+            generation, info = int(content["generation"]), dict(content["info"])
+            return cls(generation, version, files, info, retired, partition_rows)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DatabaseError(
                 path, f"damaged ({error})", "restore it from a copy or build the database again"

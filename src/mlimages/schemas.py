@@ -133,3 +133,5 @@ TABLES = {
     "cooccurrence": COOCCURRENCE,
     "shards/index": SHARD_INDEX,
 }
+PARTITIONED = ("images", "facts", "tags", "postings")
+"""Tables with a column `row` that are kept in one or more files a partition of images."""

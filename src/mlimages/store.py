@@ -5,6 +5,9 @@ new files, syncs them, and then replaces `database.json`: that one rename is the
 never overwritten, so a reader that opened the old generation keeps reading it: replaced files stay
 for RETIRED_FILES_STAY seconds. Then, as at once with what a killed command left, the next commit
 sweeps them. Only files with names that this module gives are ever removed.
+
+Tables of `schemas.PARTITIONED` are cut by image: partition k holds the rows from k * partition_rows
+up to the next. What is derived of one partition needs no other in memory.
 """
 
 from __future__ import annotations
@@ -14,22 +17,29 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.errors import DatabaseError
-from mlimages.manifest import FORMAT_VERSION, MANIFEST, Manifest, StoredFile
-from mlimages.schemas import TABLES
+from mlimages.manifest import FORMAT_VERSION, MANIFEST, PARTITION_ROWS, Manifest, StoredFile
+from mlimages.schemas import PARTITIONED, TABLES
 from mlimages.storage import PARTIAL, atomic_file, sha256_file, storage_errors, write_text
 
 LOCK = ".lock"
 RETIRED_FILES_STAY = 3600.0
-_OWN_NAME = re.compile(rf"(({'|'.join(TABLES)})-\d{{6}}-\d{{3}}\.parquet|shards/\d{{6}}\.tar)")
+_WHOLE = "|".join(name for name in TABLES if name not in PARTITIONED)
+_CUT = "|".join(PARTITIONED)
+_OWN_NAME = re.compile(
+    rf"({_WHOLE})-\d{{6}}-\d{{3}}\.parquet|({_CUT})/\d{{6}}-\d{{5}}-\d{{3}}\.parquet"
+    r"|shards/\d{6}\.tar"
+)
 
 
 class Store:
@@ -57,8 +67,12 @@ class Store:
         return cls(root, Manifest.read(path))
 
     @classmethod
-    def create(cls, root: Path | str) -> Store:
+    def create(cls, root: Path | str, partition_rows: int = PARTITION_ROWS) -> Store:
         """Make an empty generation 0 in memory; the first commit creates `database.json`.
+
+        Args:
+            root: a new or empty folder.
+            partition_rows: images of a partition.
 
         Raises:
             DatabaseError: `root` is a file, or a folder that holds something else.
@@ -70,21 +84,38 @@ class Store:
             raise DatabaseError(root, "is a database already", "open it, or choose a new folder")
         if root.is_dir() and not _is_free(root):
             raise DatabaseError(root, "is not empty", "choose a new folder")
-        return cls(root, Manifest())
+        return cls(root, Manifest(partition_rows=partition_rows))
 
     def refresh(self) -> None:
         """Move to the newest generation."""
         self.manifest = Store.open(self.root).manifest
 
-    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a table (empty when nothing was written yet).
+    def partitions(self, name: str = "images") -> list[int]:
+        """Numbers of the partitions of which a table of `schemas.PARTITIONED` has rows."""
+        return sorted({entry.partition or 0 for entry in self.manifest.files.get(name, [])})
+
+    def entries(self, name: str, partition: int | None = None) -> list[StoredFile]:
+        """Files of a table, or of one partition of it, partition by partition, oldest first."""
+        found = self.manifest.files.get(name, [])
+        if partition is not None:
+            return [entry for entry in found if entry.partition == partition]
+        return sorted(found, key=lambda entry: entry.partition or 0)
+
+    def num_rows(self, name: str) -> int:
+        """Rows of a table, without opening a file."""
+        return sum(entry.rows for entry in self.manifest.files.get(name, []))
+
+    def table(
+        self, name: str, columns: list[str] | None = None, partition: int | None = None
+    ) -> pa.Table:
+        """Read a table, or one partition of it (empty when nothing was written yet).
 
         Raises:
             DatabaseError: a file is missing or damaged.
         """
         schema = TABLES[name]
         parts = []
-        for entry in self.manifest.files.get(name, []):
+        for entry in self.entries(name, partition):
             path = self.root / entry.path
             try:
                 if path.stat().st_size != entry.size:
@@ -166,8 +197,10 @@ class Commit:
             {name: list(entries) for name, entries in old.files.items()},
             json.loads(json.dumps(old.info)),
             dict(old.retired),
+            old.partition_rows,
         )
         self._written: list[Path] = []
+        self._counts: Counter[str] = Counter()  # files written, by what their names begin with
 
     @property
     def info(self) -> dict[str, Any]:
@@ -179,19 +212,31 @@ class Commit:
         """The manifest of the new generation, as far as it is written."""
         return self._next
 
-    def table(self, name: str) -> pa.Table:
-        """A table as it will be after this commit."""
-        return Store(self._store.root, self._next).table(name)
+    def table(
+        self, name: str, columns: list[str] | None = None, partition: int | None = None
+    ) -> pa.Table:
+        """A table, or one partition of it, as it will be after this commit."""
+        return Store(self._store.root, self._next).table(name, columns, partition)
 
-    def replace(self, name: str, table: pa.Table) -> None:
-        """Replace all rows of a table."""
-        self._next.files[name] = [self._write(name, table, 0)] if table.num_rows else []
+    def replace(self, name: str, table: pa.Table, partition: int | None = None) -> None:
+        """Replace all rows of a table, or of one partition of it."""
+        kept = self._next.files.get(name, []) if partition is not None else []
+        self._next.files[name] = [entry for entry in kept if entry.partition != partition]
+        self.append(name, table, partition)
 
-    def append(self, name: str, table: pa.Table) -> None:
-        """Add rows to a table as a new file."""
-        if table.num_rows:
-            entries = self._next.files.setdefault(name, [])
-            entries.append(self._write(name, table, len(entries)))
+    def append(self, name: str, table: pa.Table, partition: int | None = None) -> None:
+        """Add rows to a table as new files: one, or one a partition that the rows are of.
+
+        Args:
+            name: of the table.
+            table: its rows, in any order.
+            partition: the one that all rows are of, when that is known.
+        """
+        entries = self._next.files.setdefault(name, [])
+        parts: list[tuple[int | None, pa.Table]] = [(partition, table)]
+        if name in PARTITIONED and partition is None:
+            parts = _cut(table, self._next.partition_rows)
+        entries += [self._write(name, part, number) for number, part in parts if part.num_rows]
 
     def add_shard(self, path: Path, images: int) -> None:
         """Take a finished shard, already at its place under `shards/`, into the generation."""
@@ -219,13 +264,27 @@ class Commit:
             path.unlink(missing_ok=True)
         self._written.clear()
 
-    def _write(self, name: str, table: pa.Table, part: int) -> StoredFile:
-        relative = f"{name}-{self._next.generation:06d}-{part:03d}.parquet"
+    def _write(self, name: str, table: pa.Table, partition: int | None) -> StoredFile:
+        generation = f"{self._next.generation:06d}"
+        cut = f"-{generation}" if partition is None else f"/{generation}-{partition:05d}"
+        relative = f"{name}{cut}-{self._counts[name + cut]:03d}.parquet"
+        self._counts[name + cut] += 1
         path = self._store.root / relative
         with atomic_file(path) as temporary, open(temporary, "wb") as file:
             self._written.append(path)
             pq.write_table(table.cast(TABLES[name]), file, compression="zstd")
-        return StoredFile(relative, table.num_rows, path.stat().st_size, sha256_file(path))
+        return StoredFile(
+            relative, table.num_rows, path.stat().st_size, sha256_file(path), partition
+        )
+
+
+def _cut(table: pa.Table, partition_rows: int) -> list[tuple[int | None, pa.Table]]:
+    """The rows of each partition, in their order."""
+    numbers = table["row"].to_numpy() // partition_rows
+    found = np.unique(numbers)
+    if len(found) == 1:  # nothing to copy
+        return [(int(found[0]), table)]
+    return [(int(number), table.filter(pa.array(numbers == number))) for number in found]
 
 
 def _paths(manifest: Manifest) -> set[str]:
@@ -234,7 +293,7 @@ def _paths(manifest: Manifest) -> set[str]:
 
 def _own_files(root: Path) -> Iterator[Path]:
     """Files whose names this module gives, whole or half-written."""
-    for path in (*root.glob("*"), *root.glob("shards/*")):
+    for path in (*root.glob("*"), *root.glob("*/*")):
         name = path.relative_to(root).as_posix().removesuffix(PARTIAL)
         if path.is_file() and (_OWN_NAME.fullmatch(name) or name == MANIFEST):
             yield path
