@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +38,9 @@ from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
+
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
 
 Part = Literal["all", "multi", "single"]
 
@@ -70,12 +72,12 @@ class Database:
         self.store = store
 
     @classmethod
-    def open(cls, root: Path | str) -> Database:
+    def open(cls, root: AnyPath | str) -> Database:
         """Open a database; raises DatabaseError when `root` holds none."""
         return cls(Store.open(root))
 
     @classmethod
-    def create(cls, root: Path | str, taxonomy: Taxonomy) -> Database:
+    def create(cls, root: AnyPath | str, taxonomy: Taxonomy) -> Database:
         """Create an empty database of a vocabulary.
 
         Raises:
@@ -88,7 +90,7 @@ class Database:
 
     @classmethod
     def create_from(
-        cls, root: Path | str, taxonomy: Taxonomy, reading: Reading
+        cls, root: AnyPath | str, taxonomy: Taxonomy, reading: Reading
     ) -> tuple[Database, ImportReport]:
         """Create a database with its first reading in one commit: both or neither."""
         store = Store.create(root)
@@ -98,7 +100,7 @@ class Database:
         return cls(store), report
 
     @property
-    def root(self) -> Path:
+    def root(self) -> AnyPath:
         """The directory."""
         return self.store.root
 
@@ -194,7 +196,7 @@ class Database:
             ):
                 with self.store.commit("pack") as commit:
                     if shard.path is not None:
-                        commit.add_shard(shard.path, shard.index.num_rows)
+                        commit.add_shard(shard.path, shard.index.num_rows, shard.size, shard.sha256)
                     commit.append("shards/index", shard.index)
                     commit.append("rejects", shard.rejects)
                 packed += shard.index.num_rows

@@ -6,9 +6,12 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlimages.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
 
 FORMAT_VERSION = 1
 MANIFEST = "database.json"
@@ -43,7 +46,7 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
+    def read(cls, path: AnyPath) -> Manifest:
         """Parse `database.json`; raises DatabaseError when it is damaged or of another version."""
         try:
             content = json.loads(path.read_bytes())
