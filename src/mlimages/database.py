@@ -35,6 +35,7 @@ from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
+from mlimages.manifest import PARTITION_ROWS
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -77,13 +78,20 @@ class Database:
         return cls(Store.open(root))
 
     @classmethod
-    def create(cls, root: AnyPath | str, taxonomy: Taxonomy) -> Database:
+    def create(
+        cls, root: AnyPath | str, taxonomy: Taxonomy, partition_rows: int = PARTITION_ROWS
+    ) -> Database:
         """Create an empty database of a vocabulary.
+
+        Args:
+            root: a new or empty folder, or a URL.
+            taxonomy: its vocabulary.
+            partition_rows: images of a partition; what is derived of one needs no other in memory.
 
         Raises:
             DatabaseError: `root` is a database already, or holds other files.
         """
-        store = Store.create(root)
+        store = Store.create(root, partition_rows)
         with store.commit("create") as commit:
             start(commit, taxonomy)
         return cls(store)
