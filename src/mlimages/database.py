@@ -33,8 +33,8 @@ from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
-from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
+from mlimages.labels.streams import Readings
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
@@ -98,13 +98,13 @@ class Database:
 
     @classmethod
     def create_from(
-        cls, root: AnyPath | str, taxonomy: Taxonomy, reading: Reading
+        cls, root: AnyPath | str, taxonomy: Taxonomy, readings: Readings
     ) -> tuple[Database, ImportReport]:
-        """Create a database with its first reading in one commit: both or neither."""
+        """Create a database with its first reading, or stream, in one commit: both or neither."""
         store = Store.create(root)
-        with store.commit(f"import {reading.source}") as commit:
+        with store.commit("import") as commit:
             start(commit, taxonomy)
-            report = take_in(commit, reading)
+            report = take_in(commit, readings)
         return cls(store), report
 
     @property
@@ -128,10 +128,13 @@ class Database:
             )
         return Rules(**self.store.manifest.info["rules"])
 
-    def add(self, reading: Reading) -> ImportReport:
-        """Take in what a source said. Facts are only ever added; tags are derived by `complete`."""
-        with self.store.commit(f"import {reading.source}") as commit:
-            return take_in(commit, reading)
+    def add(self, readings: Readings) -> ImportReport:
+        """Take in what a source said: a reading, or a stream of them, in one commit.
+
+        Facts are only ever added; tags are derived by `complete`. Raises as `take_in` does.
+        """
+        with self.store.commit("import") as commit:
+            return take_in(commit, readings)
 
     def complete(
         self, rules: Rules | None = None, predictions: pa.Table | None = None
