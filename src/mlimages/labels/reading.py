@@ -46,6 +46,10 @@ class Reading:
         places: string [images]; what the source lists, where that tells images without a URI
             apart. In a stream one without either joins the image of its id. None: all of them do.
         location: position of an image -> file or file:line, for a reject.
+        namesakes: position of an image -> its own safe name, where another image of this reading
+            has that name as its id.
+        named_by_place: whether a place gives the image's name, so that in a stream no place comes
+            by two names; else this is looked for.
 
     Raises:
         InputError: a table that breaks one of these rules, or read != images + rejects.
@@ -63,6 +67,8 @@ class Reading:
     read: int | None = None
     places: pa.Array | None = None
     location: Callable[[int], str] | None = None
+    namesakes: dict[int, str] = field(default_factory=dict)
+    named_by_place: bool = False
 
     def __post_init__(self) -> None:
         self.images = self.images.cast(READING_IMAGES).combine_chunks()
@@ -110,6 +116,7 @@ class ReadingBuilder:
         self._listed = ListedImages()
         self._places: list[str | None] = []
         self._locations: list[str] = []
+        self._namesakes: dict[int, str] = {}
         self._facts: dict[str, array] = {
             "image": array("i"),
             "category": array("i"),
@@ -161,6 +168,8 @@ class ReadingBuilder:
         if name is None:
             self.reject(location, f"image {wanted} was listed before")
             return None
+        if name != wanted:
+            self._namesakes[len(self._locations)] = wanted
         self._places.append(listed)
         self._locations.append(location)
         width, height = size or (None, None)
@@ -212,6 +221,7 @@ class ReadingBuilder:
             read=read,
             places=pa.array(self._places, pa.string()),
             location=self._locations.__getitem__,
+            namesakes=self._namesakes,
         )
 
     def _build_facts(self) -> pa.Table:
