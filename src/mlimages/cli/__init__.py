@@ -46,6 +46,9 @@ COMMANDS: dict[str, Command] = {
     "tag": Command("tag:tag", "tag photos, with the path up the hierarchy"),
 }
 
+# Modules that a command needs at its start, and the extra that installs them.
+_EXTRA_OF = {"torch": "train", "torchvision": "train", "cv2": "train", "safetensors": "train"}
+
 _EXAMPLES = """examples:
   mlimages quickstart
   mlimages tag photo.jpg
@@ -69,6 +72,11 @@ def run(arguments: list[str]) -> int:
         # Anything the library did not foresee still ends in a line with the place and the cause.
         place = error.filename if error.filename is not None else "input or output"
         return _fail(f"{place}: {error.strerror or error}; check the path and run again", 1)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(f"{error.name}: not installed; run: pip install 'mlimages[{extra}]'", 1)
     except MemoryError:
         return _fail("memory: not enough; close other programs or make the batch smaller", 1)
 
