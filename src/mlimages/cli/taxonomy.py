@@ -1,4 +1,4 @@
-"""`mlimages taxonomy show`, `check` and `export`"""
+"""`mlimages taxonomy show` and `export`"""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
-from mlimages.cli.output import Json, emit, table
+from mlimages.cli.output import Json, emit
 
 if TYPE_CHECKING:
     from mlimages.taxonomy.categories import Category
-    from mlimages.taxonomy.summary import CategoryCard, TaxonomySummary
+    from mlimages.taxonomy.summary import CategoryCard
 
 Dictionary = Annotated[
     Path | None,
@@ -60,24 +60,6 @@ def show(
     emit(result, json, _card_text(card, children))
 
 
-def check(
-    dictionary: Annotated[
-        Positional[Path], tyro.conf.arg(metavar="DICTIONARY", help="A dictionary file.")
-    ],
-    *,
-    json: Json = False,
-) -> None:
-    """Read a dictionary of categories, say what is wrong with it, or print its figures.
-
-    Example: mlimages taxonomy check dictionary_and_semantic_hierarchy.txt
-    """
-    from mlimages.taxonomy.dictionary import read_dictionary
-    from mlimages.taxonomy.summary import summarize
-
-    summary = summarize(read_dictionary(dictionary))
-    emit(summary, json, _summary_text(summary))
-
-
 def export(
     out: Annotated[Positional[Path], tyro.conf.arg(metavar="OUT.tsv", help="The file to write.")],
     *,
@@ -113,33 +95,3 @@ def _card_text(card: CategoryCard, children: dict[str, list[Category]]) -> str:
         if hidden:
             lines.append(f"    and {hidden} sensitive ones (--include-sensitive)")
     return "\n".join(lines)
-
-
-def _summary_text(summary: TaxonomySummary) -> str:
-    trees = ", ".join(f"{size:,}" for size in summary.tree_sizes[:8])
-    more = ", ..." if len(summary.tree_sizes) > 8 else ""
-    rows = [
-        ["categories", f"{summary.categories:,}, {summary.custom:,} of them not from WordNet"],
-        ["persons", f"{summary.persons:,}"],
-        ["sensitive", f"{summary.sensitive:,}"],
-        ["trees", f"{len(summary.tree_sizes):,}, of {trees}{more} categories"],
-        ["leaves", f"{summary.leaves:,}"],
-        ["depth", f"{summary.maximum_depth} edges at most, {summary.mean_depth:.3f} on average"],
-        ["parents listed after a child", f"{summary.parents_after_child:,}"],
-        [
-            "shared names",
-            f"{summary.shared_names:,}, by {summary.categories_sharing_a_name:,} categories",
-        ],
-        ["ancestor pairs in the forest", f"{summary.forest_pairs:,}"],
-        [
-            "ancestor pairs in WordNet",
-            f"{summary.wordnet_pairs:,}, {summary.pairs_lost_by_forest:,} not in the forest",
-        ],
-        ["parents that are no WordNet ancestors", f"{summary.parents_outside_wordnet:,}"],
-        [
-            "WordNet hierarchy",
-            f"{summary.wordnet_roots:,} roots, "
-            f"{summary.wordnet_several_parents:,} categories with several parents",
-        ],
-    ]
-    return table(rows)

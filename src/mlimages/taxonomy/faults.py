@@ -19,6 +19,7 @@ from mlimages.taxonomy.wordnet import is_wnid, wordnet
 HEADER = "category_index\tcategory_id\tindex_of_parent_category\tcategory name"
 WHAT = "a dictionary of categories (a packaged one: mlimages taxonomy export OUT.tsv)"
 COLUMNS = 4
+DICTIONARY = "dictionary.tsv"  # in a folder that `mlimages taxonomy build` writes
 # Only the form that `write_dictionary` gives back: no signs, spaces or leading zeros.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _CUSTOM_KEY = re.compile(r"[a-z][a-z0-9_-]*:\S+")
@@ -62,6 +63,26 @@ class Row:
     key: str
     parent: str
     name: str
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What `find_faults` found in a file; the file may be that of a folder."""
+
+    path: Path
+    faults: list[Fault]
+
+
+def find_faults(path: Path | str) -> Faults:
+    """All faults of a dictionary file, or of the one in a folder that `taxonomy build` wrote.
+
+    Raises:
+        InputError: no such file, or a folder without one.
+    """
+    path = Path(path)
+    if (path / DICTIONARY).is_file():
+        path /= DICTIONARY
+    return Faults(path, examine(path)[1])
 
 
 def examine(path: Path) -> tuple[list[Row], list[Fault]]:
