@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 Dictionary = Annotated[
     Path | None,
-    tyro.conf.arg(metavar="IN.tsv", help="Another dictionary than the packaged 11,166 categories."),
+    tyro.conf.arg(
+        metavar="IN",
+        help="Another dictionary than the packaged 11,166 categories, or a folder of `build`.",
+    ),
 ]
 
 
@@ -32,32 +35,46 @@ def show(
 ) -> None:
     """Show a category: names, gloss, every path up the hierarchies, children, whether sensitive.
 
+    Of a vocabulary that `taxonomy build` made also its version, the category's names in other
+    languages, and what each source calls it with how many images.
+
     Example: mlimages taxonomy show "computer mouse"
 
     Args:
         include_sensitive: List sensitive children too, not only their number.
     """
     from mlimages.taxonomy.categories import released_taxonomy
-    from mlimages.taxonomy.dictionary import read_dictionary
     from mlimages.taxonomy.summary import describe
+    from mlimages.taxonomy.vocabulary import describe_taxonomy, open_taxonomy
 
-    taxonomy = released_taxonomy() if dictionary is None else read_dictionary(dictionary)
+    opened = (
+        describe_taxonomy(released_taxonomy()) if dictionary is None else open_taxonomy(dictionary)
+    )
+    taxonomy = opened.taxonomy
     card = describe(taxonomy, taxonomy.resolve(category))
+    translations = opened.names.get(card.category.key, [])
+    sources = opened.sources.get(card.category.key, [])
     children = {
         mode: [child for child in found if include_sensitive or not child.sensitive]
         for mode, found in card.children.items()
     }
     result = {
+        "version": opened.version,
         **{name: getattr(card.category, name) for name in ("index", "key", "names", "gloss")},
         "source": card.category.source,
         "sensitive": card.category.sensitive,
+        "names_in_languages": [{"language": code, "name": name} for code, name in translations],
+        "sources": sources,
+        "images": sum(source["images"] for source in sources),
         "paths": {m: [[c.key for c in p] for p in paths] for m, paths in card.paths.items()},
         "children": {mode: [child.key for child in found] for mode, found in children.items()},
         "sensitive_children_hidden": {
             m: len(card.children[m]) - len(children[m]) for m in children
         },
     }
-    emit(result, json, _card_text(card, children))
+    beside = [f"  {code}: {name}" for code, name in translations]
+    beside += [f"  {s['source']} {s['label']}: {s['images']:,} images" for s in sources]
+    emit(result, json, _card_text(card, children, [*beside, f"  version {opened.version}"]))
 
 
 def export(
@@ -71,21 +88,23 @@ def export(
     Example: mlimages taxonomy export categories.tsv
     """
     from mlimages.taxonomy.categories import released_taxonomy
-    from mlimages.taxonomy.dictionary import read_dictionary, write_dictionary
+    from mlimages.taxonomy.dictionary import write_dictionary
+    from mlimages.taxonomy.vocabulary import open_taxonomy
 
-    taxonomy = released_taxonomy() if dictionary is None else read_dictionary(dictionary)
+    taxonomy = released_taxonomy() if dictionary is None else open_taxonomy(dictionary).taxonomy
     write_dictionary(taxonomy, out)
     text = f"{len(taxonomy):,} categories written to {out}"
     emit({"out": out, "categories": len(taxonomy)}, json, text)
 
 
-def _card_text(card: CategoryCard, children: dict[str, list[Category]]) -> str:
+def _card_text(card: CategoryCard, children: dict[str, list[Category]], beside: list[str]) -> str:
     category = card.category
     lines = [f"{category.name}", f"  {category.key}, index {category.index}"]
     if category.gloss:
         lines.append(f"  {category.gloss}")
     if category.sensitive:
         lines.append("  sensitive: shown only when asked for")
+    lines += beside
     for mode, paths in card.paths.items():
         lines.append(f"\n{mode} hierarchy, from the root")
         lines += ["  " + " > ".join(step.names[0] for step in path) for path in paths]

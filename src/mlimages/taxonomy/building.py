@@ -19,6 +19,7 @@ from mlimages.taxonomy.class_lists import (
     read_openimages_classes,
     read_own_categories,
 )
+from mlimages.taxonomy.dictionary import read_dictionary
 from mlimages.taxonomy.mapping import LabelMap, read_label_map
 from mlimages.taxonomy.packaged import packaged
 from mlimages.taxonomy.parents import derive_parents
@@ -40,6 +41,8 @@ class Sources:
         edits: decisions; with ImageNet those of ML-Images' authors, unless given.
         own: categories outside WordNet.
         names: names in other languages.
+        order: a dictionary whose categories keep their order, before all others: as long as none is
+            removed they keep their numbers.
     """
 
     imagenet: Path | None = None
@@ -48,6 +51,7 @@ class Sources:
     edits: Path | None = None
     own: Path | None = None
     names: Path | None = None
+    order: Path | None = None
 
 
 @dataclass
@@ -91,9 +95,10 @@ def build_vocabulary(
     _assign_labels(draft, imagenet, mapped, selection.dropped)
     _merge(draft, edits)
     names = [] if sources.names is None else read_names(sources.names)
+    first = () if sources.order is None else read_dictionary(sources.order).keys
     files = {name: path for name, path in vars(sources).items() if path is not None}
     inputs = {name: {"file": p.name, "sha256": sha256_file(p)} for name, p in files.items()}
-    return _finish(draft, names, {"inputs": inputs, "rules": vars(rules)}, version)
+    return _finish(draft, names, first, {"inputs": inputs, "rules": vars(rules)}, version)
 
 
 def _map_openimages(
@@ -203,13 +208,16 @@ def _merge(draft: _Draft, edits: Edits) -> None:
     }
 
 
-def _finish(draft: _Draft, names: Sequence[Name], info: dict, version: str) -> Vocabulary:
-    """Hang all categories up and number them, every parent before its children."""
+def _finish(
+    draft: _Draft, names: Sequence[Name], first: Sequence[str], info: dict, version: str
+) -> Vocabulary:
+    """Hang all categories up and number them: those of `first`, then parents before children."""
     keys = sorted(draft.why, key=lambda key: (":" in key, key))
     if not keys:
         raise InputError("sources", "no class is left", "lower the minimum numbers of images")
     parents = derive_parents(keys, draft.parent_of_own)
-    order = _preorder(parents)
+    rank = {key: number for number, key in enumerate(first)}
+    order = sorted(_preorder(parents), key=lambda old: rank.get(keys[old], len(rank)))
     place = {old: new for new, old in enumerate(order)}
     ordered = [keys[old] for old in order]
     own_names = [

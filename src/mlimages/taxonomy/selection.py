@@ -3,8 +3,8 @@
 The rules were read off the released dictionary; docs/vocabulary.md says how well each one fits.
 
 - few images: ImageNet classes need more than 500, those of Open Images 650 or more (the paper).
-- abstract: WordNet leads from the class up to abstraction (`n00002137`), and neither to physical
-  entity (`n00001930`) nor to communication (`n00033020`: newspapers, traffic lights).
+- abstract: WordNet leads from the class up to abstraction (`n00002137`), on no way to physical
+  entity (`n00001930`).
 - rare: ImageNet classes of at most 776 images go too, unless another rule takes them back.
 - branching: a synset in which the ways up from two kept classes meet is kept, whatever its images.
 - finer: the direct children, in ImageNet, of certain kept classes are added, whatever their images.
@@ -22,7 +22,6 @@ from mlimages.taxonomy.wordnet import PERSON, wordnet
 
 ABSTRACTION = "n00002137"
 PHYSICAL_ENTITY = "n00001930"
-COMMUNICATION = "n00033020"
 # Entity, physical entity and abstraction say nothing about an image.
 TOPS = frozenset({"n00001740", PHYSICAL_ENTITY, ABSTRACTION})
 
@@ -61,9 +60,9 @@ class Selection:
 
 
 def is_abstract(wnid: str) -> bool:
-    """Whether WordNet leads up to abstraction only, communication aside."""
+    """Whether WordNet leads up to abstraction, and on no way to physical entity."""
     above = wordnet().ancestors(wnid) | {wnid}
-    return ABSTRACTION in above and not above & {PHYSICAL_ENTITY, COMMUNICATION}
+    return ABSTRACTION in above and PHYSICAL_ENTITY not in above
 
 
 def select(
