@@ -105,15 +105,17 @@ def select(
 
 
 def branching_points(kept: AbstractSet[str]) -> set[str]:
-    """Synsets, not kept themselves, in which two ways up from kept ones meet; none is abstract."""
+    """Synsets, not kept themselves, in which ways up from two kept ones meet; none is abstract."""
     nouns = wordnet()
     above = frozenset[str]().union(*map(nouns.ancestors, kept)) - kept
     leading = above | kept
-    return {
+    meeting = (
         wnid
         for wnid in above - TOPS
         if sum(child in leading for child in nouns.hyponyms(wnid)) > 1 and not is_abstract(wnid)
-    }
+    )
+    # Two ways up from one and the same class may meet, too.
+    return {wnid for wnid in meeting if len(kept & nouns.descendants(wnid)) > 1}
 
 
 def expandable(kept: AbstractSet[str], least: int) -> set[str]:
