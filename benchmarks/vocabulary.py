@@ -197,11 +197,17 @@ def measure(quick: bool) -> Outcome:
     start = time.perf_counter()
     built = set(build_vocabulary(Sources(imagenet=path)).taxonomy.keys)
     seconds = time.perf_counter() - start
-    listed_held = held & {entry.label for entry in listed}
-    ratios |= {"count.built_with_decisions": len(built), "count.released_in_list": len(listed_held)}
-    ratios["with_decisions.precision"], ratios["with_decisions.recall"] = judge(
-        built, held, built | listed_held
-    )
+    in_list = {entry.label for entry in listed}
+    precision, _ = judge(built, held, built)
+    _, recall = judge(built, held, in_list)
+    ratios |= {
+        "count.built_with_decisions": len(built),
+        "count.built_and_released": len(built & held),
+        "count.built_and_released_in_list": len(built & held & in_list),
+        "count.released_in_list": len(held & in_list),
+        "with_decisions.precision": precision,
+        "with_decisions.recall_in_list": recall,
+    }
     return Outcome(seconds={"build": seconds}, ratios=ratios, raw={"build": [seconds]})
 
 

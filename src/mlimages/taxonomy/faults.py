@@ -200,7 +200,9 @@ def _parent_faults(rows: Sequence[Row], line_of: dict[int, int]) -> Iterator[Fau
         words = [f"{keys[line]} (line {line})" for line in (*lines, lines[0])]
         if len(words) > LONGEST_CYCLE_SHOWN:
             words = [*words[: LONGEST_CYCLE_SHOWN - 2], "...", words[-1]]
-        yield Fault(min(lines), "cycle", "cycle " + " -> ".join(words), "correct one of them")
+        yield Fault(
+            min(lines), "cycle", "cycle " + " -> ".join(words), "correct one of these parents"
+        )
 
 
 def _cycles(parent_of: dict[int, int]) -> Iterator[list[int]]:
