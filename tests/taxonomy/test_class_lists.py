@@ -53,6 +53,8 @@ def test_open_images_classes_with_and_without_a_header(tmp_path: Path) -> None:
     expected = [ListedClass("/m/0bt9lr", "Dog", 650), ListedClass("/m/01n5jq", "Poodle dog", 7)]
     assert read_openimages_classes(written(tmp_path / "a.csv", rows)) == expected
     assert read_openimages_classes(written(tmp_path / "b.csv", f"mid,name,n\n{rows}")) == expected
+    names = written(tmp_path / "c.csv", "dog,Dog,3\ncat,Cat,4\n")  # labels that are no MIDs
+    assert [entry.label for entry in read_openimages_classes(names)] == ["dog", "cat"]
 
 
 def test_decisions_own_categories_and_names(tmp_path: Path) -> None:
@@ -93,6 +95,7 @@ IMAGENET = "synid,class_name,urls\nn02084071,dog,5\n"
         (read_imagenet_classes, IMAGENET + "n02114100,wolf\n", ":3: 2 columns, not 3"),
         (read_openimages_classes, "/m/0bt9lr,Dog\n", ":1: 2 columns, not 3"),
         (read_openimages_classes, "/m/0bt9lr,Dog,many\n", ":1: 'many' is no number"),
+        (read_openimages_classes, "mid,name,n\nmid,name,n\n", ":2: 'n' is no number"),
         (read_openimages_classes, "/m/0,D,1\n/m/0,D,1\n", ":2: /m/0 a second time"),
         (read_edits, f"{EDITS_HEADER}\nkeeep\tn02084071\t\t\n", "did you mean 'keep'?"),
         (read_edits, f"{EDITS_HEADER}\nkeep\tn02084072\t\t\n", ":2: 'n02084072' is neither"),

@@ -94,8 +94,8 @@ def read_openimages_classes(path: Path) -> list[ListedClass]:
         InputError: no such file, not UTF-8, a line without a number of images, a MID twice.
     """
     found: dict[str, ListedClass] = {}
-    for place, row in _csv_rows(path):
-        if not found and row and not row[0].startswith("/"):
+    for number, (place, row) in enumerate(_csv_rows(path)):
+        if not number and len(row) == 3 and not row[0].startswith("/") and not row[2].isdigit():
             continue  # a header
         if len(row) != 3:
             cause = f"{len(row)} columns, not 3"
