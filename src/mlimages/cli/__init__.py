@@ -30,7 +30,9 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "quickstart": Command("quickstart:quickstart", "run the whole job once, small; ends in a page"),
     "taxonomy show": Command("taxonomy:show", "names, gloss and paths of a category"),
-    "taxonomy check": Command("taxonomy:check", "check a dictionary of categories"),
+    "taxonomy check": Command("taxonomy_check:check", "all faults of a dictionary, or its figures"),
+    "taxonomy build": Command("taxonomy_build:build", "build a vocabulary from class lists"),
+    "taxonomy diff": Command("taxonomy_diff:diff", "compare two vocabularies"),
     "taxonomy export": Command("taxonomy:export", "write the categories as a dictionary"),
     "import": Command("import_:import_", "read annotations into a database, as facts"),
     "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
