@@ -22,7 +22,7 @@ ORDER = [
     ("taxonomy",),
     ("labels",),
     ("images",),
-    ("importing",),
+    ("importing", "completion"),
     ("database",),
     ("models", "losses", "metrics"),
     ("training",),

@@ -43,6 +43,11 @@ class Rules:
         minimum_ratio: a pair co-occurs when CO(i, j) is greater.
         cooccurrence_counts: which tags are counted as causes, and act as causes: "asserted" only,
             or "all" (their ancestors too).
+        cooccurrence_from: what tells which categories co-occur: "predictions" of a network on the
+            single-label part, or the "tags" of the multi-label part themselves.
+        minimum_images: a pair co-occurs when its cause has that many images at least; None stands
+            for 1 with predictions, as in the paper, and for 100 with tags: on a few images, the
+            share of any tag is high by chance.
 
     Raises:
         InputError: a value out of range.
@@ -52,6 +57,15 @@ class Rules:
     minimum_probability: float = 0.95
     minimum_ratio: float = 0.5
     cooccurrence_counts: Literal["asserted", "all"] = "asserted"
+    cooccurrence_from: Literal["predictions", "tags"] = "predictions"
+    minimum_images: int | None = None
+
+    @property
+    def least_images(self) -> int:
+        """`minimum_images`, or what None stands for."""
+        if self.minimum_images is None:
+            return 1 if self.cooccurrence_from == "predictions" else 100
+        return self.minimum_images
 
     def __post_init__(self) -> None:
         for name in ("minimum_probability", "minimum_ratio"):
@@ -60,9 +74,12 @@ class Rules:
                 raise InputError(
                     name.replace("_", " "), f"{value}", "use 0 or more and less than 1"
                 )
+        if self.minimum_images is not None and self.minimum_images < 1:
+            raise InputError("minimum images", f"{self.minimum_images}", "use 1 or more")
         for name, known in (
             ("hierarchy", ("tencent", "wordnet")),
             ("cooccurrence_counts", ("asserted", "all")),
+            ("cooccurrence_from", ("predictions", "tags")),
         ):
             if getattr(self, name) not in known:
                 what = name.replace("_", " ")
