@@ -2,9 +2,10 @@
 
     python scripts/build_wordnet_table.py /usr/share/wordnet
 
-The folder is that of Debian's `wordnet-base` 3.0 (`data.noun`, `index.noun`, `cntlist.rev`, `noun.exc`;
-their formats are in the manual pages wndb(5WN), cntlist(5WN) and senseidx(5WN)). WordNet 3.1 will not do: its offsets, and so its ids, differ. The same input
-and the same pyarrow give the same bytes.
+The folder is that of Debian's `wordnet-base` 3.0 (`data.noun`, `index.noun`, `cntlist.rev`,
+`noun.exc`; formats in the manual pages wndb(5WN), cntlist(5WN) and senseidx(5WN)). WordNet
+3.1 will not do: its offsets, and so its ids, differ. The same input and the same pyarrow give the
+same bytes.
 """
 
 from __future__ import annotations

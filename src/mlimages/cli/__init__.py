@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "taxonomy show": Command("taxonomy:show", "names, gloss and paths of a category"),
     "taxonomy check": Command("taxonomy:check", "check a dictionary of categories"),
     "taxonomy export": Command("taxonomy:export", "write the categories as a dictionary"),
+    "taxonomy map": Command("taxonomy_map:map_", "map another data set's classes to synsets"),
     "import": Command("import_:import_", "read annotations into a database, as facts"),
     "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
     "statistics": Command("statistics:statistics", "count images, categories and tags"),

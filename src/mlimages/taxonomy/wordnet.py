@@ -106,6 +106,10 @@ class WordNet:
         row = self._row(wnid)
         return tuple(f"n{o:08d}" for o in self._table["instance_hypernyms"][row].as_py())
 
+    def individuals(self) -> frozenset[str]:
+        """All synsets that are an instance of another, such as the Alps."""
+        return frozenset(self._wnids_of(set(_edges(self._table["instance_hypernyms"])[0])))
+
     def hyponyms(self, wnid: str) -> tuple[str, ...]:
         """The synsets one step down, instances included, ascending."""
         return self._wnids_of(self._children[self._row(wnid)])
