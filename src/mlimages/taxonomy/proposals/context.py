@@ -38,6 +38,53 @@ def add_hint(candidates: Iterable[Candidate], hint: str) -> None:
                 one.evidence["words in parentheses"] = overlap / 2
 
 
+def add_compounds(candidates: Iterable[Candidate], lemma: str, itself: str = "") -> None:
+    """Evidence that a head makes compounds in this sense: baseball bat and cricket bat are bats.
+
+    Args:
+        candidates: of one head.
+        lemma: the head, in lower case.
+        itself: a synset that does not count; for fitting on WordNet's own compounds.
+    """
+    counts = _compounds(lemma)
+    own = _line_of_compound(itself, lemma)
+    for one in candidates:
+        number = counts[one.wnid] - (one.wnid in own)
+        if number > 0:
+            one.evidence["compounds"] = math.log1p(number)
+
+
+@functools.cache
+def _compounds(lemma: str) -> Counter[str]:
+    """How many synsets with a lemma that ends in a word lie at or below each synset."""
+    counts: Counter[str] = Counter()
+    for wnid in {
+        wnid
+        for word in _by_last_word().get(lemma.rpartition(" ")[2], ())
+        if word.endswith(" " + lemma)
+        for wnid in wordnet().synsets(word)
+    }:
+        counts.update(line_of(wnid))
+    return counts
+
+
+def _line_of_compound(wnid: str, lemma: str) -> frozenset[str]:
+    """The line of a synset if one of its lemmas ends in a word, else nothing."""
+    if wnid and any(word.lower().endswith(" " + lemma) for word in wordnet().lemmas(wnid)):
+        return line_of(wnid)
+    return frozenset()
+
+
+@functools.cache
+def _by_last_word() -> dict[str, list[str]]:
+    """The lemmas of several words by their last."""
+    found: dict[str, list[str]] = {}
+    for word in wordnet().words:
+        if " " in word:
+            found.setdefault(word.rpartition(" ")[2], []).append(word)
+    return found
+
+
 def add_doubts(classes: Iterable[ForeignClass], candidates: Candidates) -> None:
     """Evidence that the last words of a name are no noun of their own: Ford Falcon is no falcon.
 

@@ -10,6 +10,7 @@ from mlimages.progress import track
 from mlimages.taxonomy.mapping import LabelMap, Relation
 from mlimages.taxonomy.mapping import Mapping as ManualMapping
 from mlimages.taxonomy.proposals.context import (
+    add_compounds,
     add_doubts,
     add_gloss,
     add_hierarchy,
@@ -125,8 +126,11 @@ def _candidates(
         own: dict[str, Candidate] = {}
         for match in lexicon().matches(name):
             senses = nouns.senses(match.word)
-            for sense in senses:
-                new = candidate(match.kind, sense, senses, name.text if capitals_tell else "")
+            text = name.text if capitals_tell else ""
+            new_ones = [candidate(match.kind, sense, senses, text) for sense in senses]
+            if match.kind == "head":
+                add_compounds(new_ones, match.word)
+            for new in new_ones:
                 _keep_better(own, new)
         if name.hint:
             add_hint(own.values(), name.hint)

@@ -27,9 +27,10 @@ WEIGHTS: dict[str, float] = {
     "form": 2.5,
     "plural": 2.0,
     "spelling": 2.0,
-    "head": 0.3,
+    "head": -2.0,
     "hint": 0.5,
     "parent": 0.0,
+    "compounds": 0.8,  # log of 1 + how many names end like this one below the sense of the head
     # whether the head is a noun at all, and not the end of a product's name
     "names alike are no nouns": -4.0,
     "digits": -2.0,
