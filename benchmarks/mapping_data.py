@@ -27,6 +27,7 @@ def find(name: str) -> Path:
 class Judged:
     """One line of the judged sample."""
 
+    sample: int
     key: str
     name: str
     wnid: str  # "-" where nothing was proposed
@@ -37,7 +38,7 @@ class Judged:
 
 
 def read_verdicts() -> list[Judged]:
-    """The 200 judged classes."""
+    """The judged classes of both samples."""
     lines = [line for line in read_lines(VERDICTS, "verdicts") if not line.startswith("#")]
     rows = [line.split("\t") for line in lines[1:]]
-    return [Judged(*row[:4], float(row[4]), *row[6:]) for row in rows]
+    return [Judged(int(row[0]), *row[1:5], float(row[5]), *row[7:]) for row in rows]

@@ -1,7 +1,9 @@
-"""Mapping the 19,996 Open Images classes: coverage by confidence, and a judged sample of 200.
+"""Mapping the 19,996 Open Images classes: coverage by confidence, and two judged samples of 200.
 
-The verdicts are in tests/taxonomy/data/openimages_mapping_verdicts.tsv, which says how they were
-made. Precision leaves out `unsure`; an interval is Wilson's, 95 %.
+The first sample judged an earlier version, and led to a change of it; the second judges the present
+one, so only the second is compared with today's proposals. The verdicts, and how they were made:
+tests/taxonomy/data/openimages_mapping_verdicts.tsv. Precision leaves out `unsure`; `low` and
+`high` are Wilson's 95 % interval.
 
 The files: MLIMAGES_DATA or ../shared/data, metadata/openimages_*.
 """
@@ -23,9 +25,14 @@ from mlimages.taxonomy.proposals.foreign import (
     read_openimages_hierarchy,
     with_parents,
 )
-from mlimages.taxonomy.proposals.proposing import HIGH_CONFIDENCE, MINIMUM_CONFIDENCE, propose
+from mlimages.taxonomy.proposals.proposing import (
+    HIGH_CONFIDENCE,
+    MINIMUM_CONFIDENCE,
+    Proposal,
+    propose,
+)
 
-SEED = 3
+SAMPLE_SIZE = 200
 
 
 def agreement(judged: Sequence[Judged]) -> tuple[float, float]:
@@ -82,6 +89,17 @@ def judge(judged: Sequence[Judged]) -> dict[str, float]:
     return figures
 
 
+def draw(number: int) -> list[int]:
+    """The second sample: 200 of the classes that the first did not hold."""
+    first = random.Random(3).sample(range(number), SAMPLE_SIZE)
+    return random.Random(4).sample(sorted(set(range(number)) - set(first)), SAMPLE_SIZE)
+
+
+def change(proposal: Proposal, judged: Judged) -> float:
+    """By how much the confidence differs from when the line was judged."""
+    return proposal.confidence - judged.confidence
+
+
 def measure(quick: bool) -> Outcome:
     """Map everything, count by confidence, and compare the judged sample with today's proposals."""
     outcome = Outcome()
@@ -100,17 +118,17 @@ def measure(quick: bool) -> Outcome:
             ratios[f"coverage, {relation}, from {threshold}"] = share
     ratios["coverage, no proposal at all"] = sum(not p.wnids for p in proposals) / len(proposals)
 
-    judged = read_verdicts()
-    drawn = random.Random(SEED).sample(range(len(classes)), len(judged))
-    if [classes[i].key for i in drawn] != [one.key for one in judged]:
+    samples = {number: [j for j in read_verdicts() if j.sample == number] for number in (1, 2)}
+    if [classes[i].key for i in draw(len(classes))] != [one.key for one in samples[2]]:
         raise SystemExit("error: the judged sample is not the drawn one")
+    today = {one.foreign.key: one for one in proposals}
     same = [
-        (proposals[i].wnids or ("-",), proposals[i].confidence >= MINIMUM_CONFIDENCE)
-        == ((one.wnid,), one.confidence >= MINIMUM_CONFIDENCE)
-        for i, one in zip(drawn, judged, strict=True)
+        (today[one.key].wnids or ("-",)) == (one.wnid,) and abs(change(today[one.key], one)) < 0.01
+        for one in samples[2]
     ]
     ratios["judged proposals that are still made"] = sum(same) / len(same)
-    ratios.update(judge(judged))
+    for number, judged in samples.items():
+        ratios.update({f"sample {number}, {k}": value for k, value in judge(judged).items()})
     return outcome
 
 

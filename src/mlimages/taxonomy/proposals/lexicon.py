@@ -24,6 +24,7 @@ _SPELLINGS = (
     (r"ll(ed|er|ing)\b", r"l\1"),
     (r"aem", "em"),
     (r"paed", "ped"),
+    (r"archaeo", "archeo"),
     (r"\boe(s|d)", r"e\1"),
     (r"sulph", "sulf"),
     (r"\bgrey", "gray"),
