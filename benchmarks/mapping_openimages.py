@@ -25,12 +25,7 @@ from mlimages.taxonomy.proposals.foreign import (
     read_openimages_hierarchy,
     with_parents,
 )
-from mlimages.taxonomy.proposals.proposing import (
-    HIGH_CONFIDENCE,
-    MINIMUM_CONFIDENCE,
-    Proposal,
-    propose,
-)
+from mlimages.taxonomy.proposals.proposing import HIGH_CONFIDENCE, MINIMUM_CONFIDENCE, propose
 
 SAMPLE_SIZE = 200
 
@@ -95,11 +90,6 @@ def draw(number: int) -> list[int]:
     return random.Random(4).sample(sorted(set(range(number)) - set(first)), SAMPLE_SIZE)
 
 
-def change(proposal: Proposal, judged: Judged) -> float:
-    """By how much the confidence differs from when the line was judged."""
-    return proposal.confidence - judged.confidence
-
-
 def measure(quick: bool) -> Outcome:
     """Map everything, count by confidence, and compare the judged sample with today's proposals."""
     outcome = Outcome()
@@ -123,10 +113,12 @@ def measure(quick: bool) -> Outcome:
         raise SystemExit("error: the judged sample is not the drawn one")
     today = {one.foreign.key: one for one in proposals}
     same = [
-        (today[one.key].wnids or ("-",)) == (one.wnid,) and abs(change(today[one.key], one)) < 0.01
+        (today[one.key].wnids or ("-",)) == (one.wnid,)
+        and (today[one.key].confidence >= MINIMUM_CONFIDENCE)
+        == (one.confidence >= MINIMUM_CONFIDENCE)
         for one in samples[2]
     ]
-    ratios["judged proposals that are still made"] = sum(same) / len(same)
+    ratios["judged lines that are still the same"] = sum(same) / len(same)
     for number, judged in samples.items():
         ratios.update({f"sample {number}, {k}": value for k, value in judge(judged).items()})
     return outcome

@@ -27,6 +27,7 @@ def show(
     ],
     *,
     dictionary: Dictionary = None,
+    names: Annotated[Path | None, tyro.conf.arg(metavar="NAMES.tsv")] = None,
     include_sensitive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,
 ) -> None:
@@ -35,14 +36,18 @@ def show(
     Example: mlimages taxonomy show "computer mouse"
 
     Args:
+        names: Names in other languages (key, language, name), to show and to look up.
         include_sensitive: List sensitive children too, not only their number.
     """
     from mlimages.taxonomy.categories import released_taxonomy
     from mlimages.taxonomy.dictionary import read_dictionary
     from mlimages.taxonomy.summary import describe
+    from mlimages.taxonomy.translations import Translations, read_translations
 
     taxonomy = released_taxonomy() if dictionary is None else read_dictionary(dictionary)
-    card = describe(taxonomy, taxonomy.resolve(category))
+    translations = read_translations(names) if names is not None else Translations()
+    card = describe(taxonomy, taxonomy.resolve(translations.find(category) or category))
+    other_names = translations.of(card.category.key)
     children = {
         mode: [child for child in found if include_sensitive or not child.sensitive]
         for mode, found in card.children.items()
@@ -50,6 +55,7 @@ def show(
     result = {
         **{name: getattr(card.category, name) for name in ("index", "key", "names", "gloss")},
         "source": card.category.source,
+        "other_names": other_names,
         "sensitive": card.category.sensitive,
         "paths": {m: [[c.key for c in p] for p in paths] for m, paths in card.paths.items()},
         "children": {mode: [child.key for child in found] for mode, found in children.items()},
@@ -57,7 +63,10 @@ def show(
             m: len(card.children[m]) - len(children[m]) for m in children
         },
     }
-    emit(result, json, _card_text(card, children))
+    text = _card_text(card, children)
+    if other_names:
+        text += f"\n\nother names\n  {translations.text(card.category.key)}"
+    emit(result, json, text)
 
 
 def check(

@@ -13,7 +13,6 @@ from mlimages.taxonomy.proposals.foreign import (
     read_classes,
     read_openimages_hierarchy,
     read_shared_images,
-    read_translations,
     with_parents,
 )
 
@@ -139,12 +138,3 @@ def test_a_count_that_is_no_number_is_named(tmp_path: Path, count: str) -> None:
     path = written(tmp_path / "s.tsv", f"key\twnid\timages\na\tn1\t{count}\n")
     with pytest.raises(InputError, match=r"s\.tsv:2: .*no number of images"):
         read_shared_images(path)
-
-
-def test_translations_are_grouped_by_key_and_language(tmp_path: Path) -> None:
-    text = "key\tlanguage\tname\nn1\tde\tHund\nn1\tfr\tchien\nn1\tde\tKöter\n"
-    assert read_translations(written(tmp_path / "n.tsv", text)) == {
-        "n1": {"de": ("Hund", "Köter"), "fr": ("chien",)}
-    }
-    with pytest.raises(InputError, match=r"n\.tsv:2: an empty field"):
-        read_translations(written(tmp_path / "n.tsv", "key\tlanguage\tname\nn1\t\tHund\n"))

@@ -14,7 +14,6 @@ from mlimages.taxonomy.packaged import read_lines, read_rows
 
 COLUMNS = ("key", "name", "gloss", "parent")
 SHARED_HEADER = "key\twnid\timages"
-NAMES_HEADER = "key\tlanguage\tname"
 
 
 @dataclass(frozen=True)
@@ -187,24 +186,3 @@ def read_shared_images(path: Path | str) -> dict[str, dict[str, int]]:
         row = shared.setdefault(key, {})
         row[wnid] = row.get(wnid, 0) + int(images)
     return shared
-
-
-def read_translations(path: Path | str) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Read names in other languages: `key<TAB>language<TAB>name`, any number of lines a key.
-
-    A key is a wnid, a namespace:key or a foreign class's key; a language is a tag such as `de`.
-
-    Returns:
-        For each key, the names by language, both in the order of the file.
-
-    Raises:
-        InputError: as `read_rows`; an empty field.
-    """
-    names: dict[str, dict[str, tuple[str, ...]]] = {}
-    for place, fields in read_rows(Path(path), NAMES_HEADER, "names in other languages"):
-        key, language, name = map(str.strip, fields)
-        if not (key and language and name):
-            raise InputError(place, "an empty field", "give key, language and name")
-        by_language = names.setdefault(key, {})
-        by_language[language] = (*by_language.get(language, ()), name)
-    return names

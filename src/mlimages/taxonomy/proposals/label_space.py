@@ -11,7 +11,6 @@ from mlimages.taxonomy.proposals.foreign import (
     read_classes,
     read_openimages_hierarchy,
     read_shared_images,
-    read_translations,
     with_parents,
 )
 from mlimages.taxonomy.proposals.proposing import MINIMUM_CONFIDENCE, propose
@@ -23,6 +22,7 @@ from mlimages.taxonomy.proposals.tables import (
     write_mapping,
     write_unmapped,
 )
+from mlimages.taxonomy.translations import Translations, read_translations
 
 
 def map_label_space(
@@ -69,7 +69,7 @@ def map_label_space(
         found = with_parents(found, read_openimages_hierarchy(hierarchy))
     manual = read_overrides(overrides) if overrides is not None else None
     shared = read_shared_images(shared_images) if shared_images is not None else None
-    translations = read_translations(names) if names is not None else None
+    translations = read_translations(names) if names is not None else Translations()
     mapped, rest = split(
         propose(found, frozenset(taxonomy.keys), manual, shared), minimum_confidence
     )

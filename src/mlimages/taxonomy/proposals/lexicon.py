@@ -115,7 +115,7 @@ class Lexicon:
         found = list(self._whole(name.text))
         if found:
             return found
-        found = [Match("head", match.word) for match in self._head(name.text)]
+        found = [Match("head", match.word) for match in self.head(name.text)]
         return found + [Match("hint", match.word) for match in self._whole(name.hint)]
 
     def words_of(self, text: str) -> list[str]:
@@ -165,7 +165,7 @@ class Lexicon:
         """Some things are always plural in WordNet: scissors."""
         return (form + "s", form + "es") if len(form) > 3 else ()
 
-    def _head(self, text: str) -> list[Match]:
+    def head(self, text: str) -> list[Match]:
         """The longest run of last words that is a noun; before "of" and the like, if it has any."""
         words = plain_form(text).split()
         ends = [i for i, word in enumerate(words) if word in _HEAD_ENDS and i > 0]

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from mlimages.taxonomy.proposals.lexicon import MatchKind
 from mlimages.taxonomy.wordnet import Sense, wordnet
 
-# `case` and the kinds of thing: `scripts/fit_mapping_weights.py`, by maximum likelihood on half of
-# ImageNet's names. The others are set by hand: ImageNet samples synsets and not the uses of words,
-# names each by its first lemma, and has no class without a synset, so it cannot tell them.
+# `case`, the kinds of thing and `compounds` are by `scripts/fit_mapping_weights.py`, of maximum
+# likelihood on half of ImageNet's names. The others are set by hand: ImageNet samples synsets and not
+# the uses of words, names each by its first lemma, and has no class without a synset, so it cannot
+# tell them.
 WEIGHTS: dict[str, float] = {
     # how the name was found
     "exact": 3.0,
@@ -53,7 +54,7 @@ WEIGHTS: dict[str, float] = {
     "vocabulary": 0.9,  # among the target categories
     "words in parentheses": 3.0,
     "gloss": 6.0,  # cosine of the words of the glosses
-    "parent above": 2.5,  # confidence of the parent's proposal that lies above this one
+    "parent above": 5.0,  # confidence times specificity of a parent's proposal above this one
     "children below": 2.0,  # share of the children that have a proposal below this one
     "shared images": 3.0,
 }

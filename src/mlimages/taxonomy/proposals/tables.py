@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mlimages.taxonomy.mapping import HEADER, LabelMap, read_label_map
 from mlimages.taxonomy.proposals.proposing import HIGH_CONFIDENCE, Proposal
 from mlimages.taxonomy.proposals.scoring import WEIGHTS, Candidate
 from mlimages.taxonomy.sensitivity import sensitive_wnids
+from mlimages.taxonomy.translations import Translations
 from mlimages.taxonomy.wordnet import wordnet
 
 MAPPING_HEADER = (
@@ -22,7 +23,6 @@ MAPPING_HEADER = (
     "\talternatives\tother_names"
 )
 UNMAPPED_HEADER = "label\tname\treason\tcandidates"
-Translations = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def write_mapping(
     path: Path | str,
     mapped: Sequence[Proposal],
     taxonomy: Taxonomy,
-    translations: Translations | None = None,
+    translations: Translations,
     include_sensitive: bool = False,
 ) -> None:
     """Write a label map with the evidence beside it; sources read it with `--map`.
@@ -118,7 +118,7 @@ def write_mapping(
 def _mapping_row(
     proposal: Proposal,
     taxonomy: Taxonomy,
-    translations: Translations | None,
+    translations: Translations,
     include_sensitive: bool,
 ) -> list[str]:
     nouns, manual = wordnet(), proposal.manual
@@ -140,7 +140,7 @@ def _mapping_row(
         " | ".join(path_of(wnid) for wnid in known),
         "by hand" if manual or not proposal.best else evidence_text(proposal.best),
         "; ".join(map(candidate_text, others)),
-        "; ".join(_translated(keys, translations or {})),
+        "; ".join(filter(None, map(translations.text, keys))),
     ]
     return [" ".join(text.split()) if i >= 6 else text for i, text in enumerate(fields)]
 
@@ -256,11 +256,3 @@ def path_of(wnid: str) -> str:
         return ""
     path, name = path_of(above[0]), wordnet().lemmas(above[0])[0]
     return f"{path} > {name}" if path else name
-
-
-def _translated(keys: Sequence[str], translations: Translations) -> list[str]:
-    return [
-        f"{language}: {', '.join(names)}"
-        for key in keys
-        for language, names in translations.get(key, {}).items()
-    ]
