@@ -19,9 +19,9 @@ from mlimages.taxonomy.proposals.lexicon import MatchKind
 from mlimages.taxonomy.wordnet import Sense, wordnet
 
 # `case`, the kinds of thing and `compounds` are by `scripts/fit_mapping_weights.py`, of maximum
-# likelihood on half of ImageNet's names. The others are set by hand: ImageNet samples synsets and not
-# the uses of words, names each by its first lemma, and has no class without a synset, so it cannot
-# tell them.
+# likelihood on half of ImageNet's names. The others are set by hand: ImageNet samples synsets and
+# not the uses of words, names each by its first lemma, and has no class without a synset, so it
+# cannot tell them.
 WEIGHTS: dict[str, float] = {
     # how the name was found
     "exact": 3.0,
