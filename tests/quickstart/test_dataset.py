@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlimages.quickstart.places import PLACES, SCENERY
 from PIL import Image
 
 from mlimages.errors import InputError
 from mlimages.quickstart.dataset import SceneCounts, read_truth, trained_objects, write_scenes
-from mlimages.quickstart.places import PLACES, SCENERY
 from mlimages.quickstart.scenes import label_keys, objects_of
 
 TINY = SceneCounts(single_per_object=2, multi=20, validation=10, transfer_per_object=2)

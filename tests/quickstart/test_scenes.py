@@ -6,10 +6,10 @@ import hashlib
 
 import numpy as np
 import pytest
-
-from mlimages.quickstart.dataset import trained_objects
 from mlimages.quickstart.painting import SIDE, drawings
 from mlimages.quickstart.places import PLACES, SCENERY
+
+from mlimages.quickstart.dataset import trained_objects
 from mlimages.quickstart.scenes import (
     choose_objects,
     choose_place,

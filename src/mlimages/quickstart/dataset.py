@@ -1,44 +1,28 @@
 """The drawn data set on disk, in the layouts that the readers of real photos take.
 
-single/n########.tar        photos of one object, as ImageNet has them: the object is the only tag
+single/n########/           photos of one object, as ImageNet has them: the object is the only tag
 multi/train/, validation/   photos of several objects
-multi/tags.csv              their tags, as a table: image, split, tags
+multi/tags.csv              all that can be seen in them, as a table: image, split, tags
 multi/boxes.csv, masks.npz  where each object is, and what each pixel shows, by labels.csv
 transfer/NAME/              photos of objects that occur nowhere else
-truth.csv                   all that can be seen in each photo of single/ and multi/
+truth.csv                   all that can be seen in each photo of one object
 """
 
 from __future__ import annotations
 
 import csv
-import io
-import json
 import random
-import tarfile
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from mlimages.progress import track
-from mlimages.quickstart.scenes import (
-    Scene,
-    choose_objects,
-    choose_place,
-    draw_scene,
-    drawings,
-    label_keys,
-    objects_of,
-    places,
-)
+from mlimages.quickstart import scenes
 from mlimages.storage import atomic_directory
-
-MULTI_SCALE = 0.85
-"""Factor on the size of objects that share a picture."""
-TRANSFER_SCALE = 1.2
-"""Factor on the size of objects of the transfer part."""
 
 
 @dataclass(frozen=True)
@@ -59,77 +43,51 @@ def write_scenes(folder: Path | str, seed: int = 0, counts: SceneCounts | None =
         StorageError: the disk is full or not writable; nothing is left behind.
         MissingExtraError: see `draw_scene`.
     """
-    counts = counts or SceneCounts()
     with atomic_directory(folder) as root:
-        truth = [*_write_single(root, seed, counts), *_write_multi(root / "multi", seed, counts)]
-        _write_transfer(root / "transfer", seed, counts)
-        _write_csv(root / "truth.csv", ["image", "visible"], truth)
-        (root / "scenes.json").write_text(json.dumps({"seed": seed, **asdict(counts)}) + "\n")
+        _write_single(root, seed, counts or SceneCounts())
+        _write_multi(root / "multi", seed, counts or SceneCounts())
 
 
-def read_truth(folder: Path | str) -> dict[str, frozenset[str]]:
-    """WordNet ids of all that can be seen, by image id."""
-    with open(Path(folder) / "truth.csv", encoding="utf-8", newline="") as file:
-        return {row["image"]: frozenset(row["visible"].split()) for row in csv.DictReader(file)}
-
-
-def _write_single(root: Path, seed: int, counts: SceneCounts) -> list[list[str]]:
+def _write_single(root: Path, seed: int, counts: SceneCounts) -> None:
     truth = []
-    (root / "single").mkdir()
-    trained = [drawing for drawing in drawings().values() if drawing.place != "transfer"]
-    for drawing in track(trained, "drawing photos of one object"):
-        path = root / "single" / f"{drawing.key}.tar"
-        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for image, scene in _scenes_of(drawing.name, seed, counts.single_per_object):
-                data = _jpeg(scene)
-                member = tarfile.TarInfo(f"{drawing.key}_{image}.jpg")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-                truth.append([f"{drawing.key}_{image}", " ".join(scene.visible)])
-    return truth
+    for drawing in track(scenes.drawings().values(), "drawing photos of one object"):
+        folder, count = root / "single" / drawing.key, counts.single_per_object
+        if drawing.place == "transfer":
+            folder, count = root / "transfer" / drawing.name, counts.transfer_per_object
+        for number in range(count):
+            rng = random.Random(f"{seed} {drawing.name} {number}")
+            scene = scenes.draw_scene(rng, scenes.choose_place(rng, drawing), [drawing])
+            name = f"{folder.name}_{number}"
+            _save(scene, folder / f"{name}.jpg")
+            truth.append([name, " ".join(scene.visible)])
+    _write_csv(root / "truth.csv", ["image", "visible"], truth)
 
 
-def _write_multi(folder: Path, seed: int, counts: SceneCounts) -> list[list[str]]:
-    truth, tags, boxes, masks = [], [], [], {}
+def _write_multi(folder: Path, seed: int, counts: SceneCounts) -> None:
+    tags, boxes, masks = [], [], {}
     splits = ["train"] * counts.multi + ["validation"] * counts.validation
     for number, split in enumerate(track(splits, "drawing photos of several objects")):
         rng = random.Random(f"{seed} {split} {number}")
-        place = list(places())[number % len(places())]
-        scene = draw_scene(rng, place, choose_objects(rng, place), MULTI_SCALE)
+        place = list(scenes.places().values())[number % len(scenes.places())]
+        scene = scenes.draw_scene(rng, place, scenes.choose_objects(rng, place))
         name = f"{split}_{number:05d}"
-        (folder / split).mkdir(parents=True, exist_ok=True)
-        (folder / split / f"{name}.jpg").write_bytes(_jpeg(scene))
+        _save(scene, folder / split / f"{name}.jpg")
         tags.append([f"{split}/{name}.jpg", split, " ".join(scene.visible)])
-        truth.append([name, " ".join(scene.visible)])
-        boxes += [[name, label_keys()[thing], *box] for thing, box in scene.boxes.items()]
+        boxes += [[name, key, *box] for key, box in scene.boxes.items()]
         masks[name] = scene.labels
     _write_csv(folder / "tags.csv", ["image", "split", "tags"], tags)
     _write_csv(folder / "boxes.csv", ["image", "wnid", "left", "top", "right", "bottom"], boxes)
-    _write_csv(folder / "labels.csv", ["label", "wnid"], enumerate(label_keys().values(), start=1))
+    labels = enumerate(scenes.label_keys().values(), start=1)
+    _write_csv(folder / "labels.csv", ["label", "wnid"], labels)
     np.savez_compressed(folder / "masks.npz", **masks)  # type: ignore[arg-type]
-    return truth
 
 
-def _write_transfer(folder: Path, seed: int, counts: SceneCounts) -> None:
-    for name in objects_of("transfer"):
-        (folder / name).mkdir(parents=True)
-        for image, scene in _scenes_of(name, seed, counts.transfer_per_object, TRANSFER_SCALE):
-            (folder / name / f"image_{image:04d}.jpg").write_bytes(_jpeg(scene))
-
-
-def _scenes_of(name: str, seed: int, count: int, scale: float = 1.0) -> Iterator[tuple[int, Scene]]:
-    for image in range(count):
-        rng = random.Random(f"{seed} {name} {image}")
-        yield image, draw_scene(rng, choose_place(rng, name), [name], scale)
-
-
-def _jpeg(scene: Scene) -> bytes:
-    buffer = io.BytesIO()
+def _save(scene: scenes.Scene, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Full resolution of colour: at 64 pixels the usual halving would smear the objects.
-    Image.fromarray(scene.picture).save(buffer, "JPEG", quality=92, subsampling=0)
-    return buffer.getvalue()
+    Image.fromarray(scene.picture).save(path, quality=92, subsampling=0)
 
 
-def _write_csv(path: Path, header: list[str], rows: Iterable) -> None:
+def _write_csv(path: Path, header: list[str], rows: Iterable[Any]) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

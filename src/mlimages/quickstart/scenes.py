@@ -1,6 +1,6 @@
 """Scenes: objects in the places where they belong, and sometimes in others.
 
-    scene = draw_scene(random.Random(0), "sea", ["sailboat", "bird"])
+    scene = draw_scene(random.Random(0), places()["sea"], [drawings()["sailboat"]])
     scene.visible  # WordNet ids of all that can be seen: the truth
 
 How places and objects look is data, described in drawings/README.md. A scene is one SVG document,
@@ -12,11 +12,11 @@ from __future__ import annotations
 import io
 import random
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image, ImageColor
@@ -27,24 +27,9 @@ SIDE = 64
 """Pixels of a side of a picture."""
 UNITS = 256
 """Units of a side of its SVG document."""
-AT_HOME = 0.9
-"""Share of the photos in which an object is in its own place."""
-SKY_SHARE = 0.7
-"""Share of the open places that are seen with their sky; the others are seen from above."""
 SMALLEST = 16
 """Pixels from which something counts as visible."""
 FOLDER = resources.files("mlimages.quickstart") / "drawings"
-
-FLAT = """
-* { filter: none; fill-opacity: 1; stroke-opacity: 1 }
-.air { display: none }
-[fill] { fill: #000 }
-"""
-FLAT_THING = """
-.NAME [fill] { fill: COLOUR }
-.NAME [fill=none] { fill: none; stroke: COLOUR }
-"""
-"""Style sheets that turn a scene into its labels: black, and a colour for each thing."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +54,7 @@ class Drawing:
     aspect: float
     svg: str
     free: bool = False
-    body: str | list[str] = ""
-    trim: str | list[str] = ""
+    colours: dict[str, str | list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,11 +68,10 @@ class Spot:
     height: float
 
     def crowds(self, other: Spot) -> bool:
-        """Whether the two share more than a quarter of the smaller one's area."""
-        wide = (self.width + other.width) / 2 - abs(self.x - other.x)
-        high = min(self.base, other.base) - max(self.base - self.height, other.base - other.height)
-        smaller = min(self.width * self.height, other.width * other.height)
-        return wide > 0 and high > 0 and wide * high > smaller / 4
+        """Whether the two boxes share much of their width and of their height."""
+        apart = abs(self.base - self.height / 2 - (other.base - other.height / 2))
+        beside = abs(self.x - other.x) > 0.35 * (self.width + other.width)
+        return not beside and apart < 0.35 * (self.height + other.height)
 
 
 @dataclass(frozen=True)
@@ -97,8 +80,8 @@ class Scene:
 
     Attributes:
         picture: uint8 [SIDE, SIDE, 3].
-        labels: uint8 [SIDE, SIDE], which of `labels()` each pixel shows, 0 where it is none.
-        boxes: left, top, right, bottom of what can be seen of each object, in pixels, by name.
+        labels: uint8 [SIDE, SIDE], the place in `label_keys` of what a pixel shows, or 0.
+        boxes: left, top, right, bottom of the visible part of each object, in pixels, by WordNet id.
         visible: WordNet ids of the objects and scenery that can be seen, sorted.
     """
 
@@ -109,121 +92,96 @@ class Scene:
 
 
 @cache
-def _catalogue() -> dict[str, Any]:
+def catalogue() -> dict[str, Any]:
+    """What there is to draw: drawings/catalogue.toml."""
     return tomllib.loads((FOLDER / "catalogue.toml").read_text(encoding="utf-8"))
 
 
 @cache
 def places() -> dict[str, Place]:
     """All places by name."""
-    return {name: Place(name, **entry) for name, entry in _catalogue()["places"].items()}
+    return {name: Place(name, **entry) for name, entry in catalogue()["places"].items()}
 
 
 @cache
 def drawings() -> dict[str, Drawing]:
     """All objects by name; the place of those that are kept out of training is "transfer"."""
     found = {}
-    for place, entries in _catalogue()["objects"].items():
+    for place, entries in catalogue()["objects"].items():
         for name, entry in entries.items():
             svg = (FOLDER / "objects" / f"{name}.svg").read_text(encoding="utf-8")
-            aspect = float(svg.split('width="')[1].split('"')[0]) / 100
+            aspect = float(ElementTree.fromstring(svg).attrib["width"]) / 100
             found[name] = Drawing(name, place=place, aspect=aspect, svg=svg, **entry)
     return found
 
 
 @cache
 def label_keys() -> dict[str, str]:
-    """WordNet ids of scenery and objects by name; the first has label 1, the next 2, and so on."""
-    things = (*places().values(), *drawings().values())
-    return _catalogue()["scenery"] | {thing.name: thing.key for thing in things}
+    """WordNet ids of scenery and objects by name; the first has label 1, and so on."""
+    keys = {name: place.key for name, place in places().items()}
+    return catalogue()["scenery"] | keys | {name: d.key for name, d in drawings().items()}
 
 
-def objects_of(place: str) -> list[str]:
-    """Names of the objects at home in a place ("anywhere" and "transfer" are such too)."""
-    return [name for name, drawing in drawings().items() if drawing.place == place]
+def objects_of(place: str) -> list[Drawing]:
+    """Objects at home in a place ("anywhere" and "transfer" are such too)."""
+    return [drawing for drawing in drawings().values() if drawing.place == place]
 
 
-def choose_place(rng: random.Random, name: str) -> str:
+def choose_place(rng: random.Random, drawing: Drawing) -> Place:
     """The place of a photo of one object: mostly its own."""
-    home = drawings()[name].place
-    if home in places() and rng.random() < AT_HOME:
-        return home
-    return rng.choice([place.name for place in places().values() if place.visitors])
+    if drawing.place in places() and rng.random() < catalogue()["chances"]["at_home"]:
+        return places()[drawing.place]
+    return rng.choice([place for place in places().values() if place.visitors])
 
 
-def choose_objects(rng: random.Random, name: str) -> list[str]:
+def choose_objects(rng: random.Random, place: Place) -> list[Drawing]:
     """Up to three natives of a place, and now and then objects that are at home elsewhere."""
-    place, natives = places()[name], objects_of(name)
-    chosen = rng.sample(natives, min(rng.randint(1, 3), len(natives)))
-    if place.visitors and rng.random() < 0.45:
+    chances = catalogue()["chances"]
+    chosen = rng.sample(objects_of(place.name), rng.randint(1, 3))
+    if place.visitors and rng.random() < chances["from_anywhere"]:
         chosen.append(rng.choice(objects_of("anywhere")))
-    if place.open_air and rng.random() < 0.25:
+    if place.open_air and rng.random() < chances["from_the_sky"]:
         chosen.append(rng.choice(objects_of("sky")))
-    if place.visitors and rng.random() < 0.1:
-        standing = [d.name for d in drawings().values() if d.place in places() and not d.free]
-        chosen.append(rng.choice(standing))
-    return list(dict.fromkeys(chosen))
+    if place.visitors and rng.random() < chances["away_from_home"]:
+        standing = [d for d in drawings().values() if d.place in places() and not d.free]
+        chosen.append(rng.choice([drawing for drawing in standing if drawing not in chosen]))
+    return chosen
 
 
-def draw_scene(rng: random.Random, place: str, names: Iterable[str], scale: float = 1) -> Scene:
-    """Draw objects in a place; one that finds no free spot is left out.
-
-    Args:
-        rng: decides everything that is not given.
-        place: a name of `places`.
-        names: names of `drawings`.
-        scale: factor on the objects' sizes.
-
-    Raises:
-        MissingExtraError: the renderer or the template engine is not installed.
-    """
-    from_above = places()[place].open_air and rng.random() > SKY_SHARE
-    horizon = 0.0 if from_above else rng.uniform(*places()[place].horizon)
+def draw_scene(rng: random.Random, place: Place, objects: list[Drawing]) -> Scene:
+    """Draw objects in a place; one that finds no free spot is left out."""
+    above = place.open_air and rng.random() < catalogue()["chances"]["without_sky"]
+    horizon = 0.0 if above else rng.uniform(*place.horizon)
     spots: list[Spot] = []
-    for name in names:
-        tries = (_try_spot(rng, drawings()[name], horizon, scale) for _ in range(12))
-        free = next((spot for spot in tries if not any(map(spot.crowds, spots))), None)
-        if free is not None:
-            spots.append(free)
-    document = _template(place).render(
-        random=rng,
-        horizon=horizon,
-        spots=sorted(spots, key=lambda spot: spot.base),  # what is nearer hides what is behind
-        palettes=_catalogue()["palettes"],
-    )
-    flat = FLAT
-    for label, name in enumerate(label_keys(), start=1):
-        if f'class="{name}"' in document:
-            flat += FLAT_THING.replace("NAME", name).replace("COLOUR", f"#{label:06x}")
+    for drawing in objects:
+        tries = (_try_spot(rng, drawing, horizon) for _ in range(12))
+        spot = next((spot for spot in tries if not any(map(spot.crowds, spots))), None)
+        if spot is not None:
+            spots.append(spot)
+    spots.sort(key=lambda spot: spot.base)  # what is nearer hides what is behind
+    known = {"random": rng, "horizon": horizon, "spots": spots, "palettes": catalogue()["palettes"]}
+    document = _template(f"{place.name}.svg").render(known)
+    flat = _template("labels.css").render(names=label_keys(), scene=document)
     labels = _render(document, style_sheet=flat, shape_rendering="crisp_edges")[:, :, 2]
-    return _describe(_render(document), labels)
-
-
-def _try_spot(rng: random.Random, drawing: Drawing, horizon: float, scale: float) -> Spot:
-    """A random spot: on the ground, or for what flies, swims or hangs, above it."""
-    height = rng.uniform(*drawing.height) * scale * UNITS
-    height = min(height, 0.94 * UNITS / drawing.aspect)
-    width = height * drawing.aspect
-    x = rng.uniform(width / 2, UNITS - width / 2)
-    if drawing.free:
-        low, high = height + 4, max(130.0, horizon - 15, height + 5)
-    else:
-        low, high = max(height, horizon + 0.3 * (UNITS - horizon)), UNITS - 6.0
-    return Spot(drawing, x, rng.uniform(min(low, high), high), width, height)
-
-
-def _describe(picture: np.ndarray, labels: np.ndarray) -> Scene:
-    """Read the truth from the labels of the pixels."""
-    boxes, visible = {}, []
+    boxes, visible, counts = {}, [], np.bincount(labels.ravel(), minlength=256)
     for label, (name, key) in enumerate(label_keys().items(), start=1):
-        rows, columns = np.nonzero(labels == label)
-        if len(rows) < SMALLEST:
-            continue
-        visible.append(key)
-        if name in drawings():
-            left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
-            boxes[name] = (int(left), int(top), int(right) + 1, int(bottom) + 1)
-    return Scene(picture, labels, boxes, tuple(sorted(visible)))
+        if counts[label] >= SMALLEST:
+            visible.append(key)
+            if name in drawings():
+                rows, columns = np.nonzero(labels == label)
+                boxes[key] = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    return Scene(_render(document), labels, boxes, tuple(sorted(visible)))
+
+
+def _try_spot(rng: random.Random, drawing: Drawing, horizon: float) -> Spot:
+    """A random spot: on the ground, or for what flies, swims or hangs, above it."""
+    height = min(rng.uniform(*drawing.height) * UNITS, 0.94 * UNITS / drawing.aspect)
+    width = height * drawing.aspect
+    low, high = max(height, horizon + 0.3 * (UNITS - horizon)), UNITS - 6.0
+    if drawing.free:
+        low, high = height, max(130.0, horizon - 15, height + 5)
+    x = rng.uniform(width / 2, UNITS - width / 2)
+    return Spot(drawing, x, rng.uniform(low, high), width, height)
 
 
 def _render(document: str, **options: str) -> np.ndarray:
@@ -233,17 +191,12 @@ def _render(document: str, **options: str) -> np.ndarray:
 
 
 @cache
-def _template(place: str) -> Any:
+def _template(name: str) -> Any:
     jinja2 = require("jinja2", extra="report")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mlimages.quickstart", "drawings/places"),
-        finalize=lambda value: round(value, 2) if isinstance(value, float) else value,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = jinja2.PackageLoader("mlimages.quickstart", "drawings/places")
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)
     environment.filters["mix"] = _mix
-    return environment.get_template(f"{place}.svg")
+    return environment.get_template(name)
 
 
 def _mix(colour: str, other: str, share: float) -> str:
