@@ -81,7 +81,7 @@ class Scene:
     Attributes:
         picture: uint8 [SIDE, SIDE, 3].
         labels: uint8 [SIDE, SIDE], the place in `label_keys` of what a pixel shows, or 0.
-        boxes: left, top, right, bottom of the visible part of each object, in pixels, by WordNet id.
+        boxes: left, top, right, bottom of what can be seen of each object, by WordNet id.
         visible: WordNet ids of the objects and scenery that can be seen, sorted.
     """
 
