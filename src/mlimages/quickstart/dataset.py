@@ -41,7 +41,7 @@ def write_scenes(folder: Path | str, seed: int = 0, counts: SceneCounts | None =
     Raises:
         InputError: `folder` exists.
         StorageError: the disk is full or not writable; nothing is left behind.
-        MissingExtraError: see `draw_scene`.
+        MissingExtraError: the extra `report` is not installed.
     """
     with atomic_directory(folder) as root:
         _write_single(root, seed, counts or SceneCounts())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -161,7 +162,8 @@ def draw_scene(rng: random.Random, place: Place, objects: list[Drawing]) -> Scen
     spots.sort(key=lambda spot: spot.base)  # what is nearer hides what is behind
     known = {"random": rng, "horizon": horizon, "spots": spots, "palettes": catalogue()["palettes"]}
     document = _template(f"{place.name}.svg").render(known)
-    flat = _template("labels.css").render(names=label_keys(), scene=document)
+    groups = re.findall(r'<g class="(\w+)"', document)
+    flat = _template("labels.css").render(groups=groups, names=list(label_keys()))
     labels = _render(document, style_sheet=flat, shape_rendering="crisp_edges")[:, :, 2]
     boxes, visible, counts = {}, [], np.bincount(labels.ravel(), minlength=256)
     for label, (name, key) in enumerate(label_keys().items(), start=1):
