@@ -15,7 +15,6 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -88,6 +87,6 @@ def _save(scene: scenes.Scene, path: Path) -> None:
     Image.fromarray(scene.picture).save(path, quality=92, subsampling=0)
 
 
-def _write_csv(path: Path, header: list[str], rows: Iterable[Any]) -> None:
+def _write_csv(path: Path, header: list[str], rows: Iterable) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

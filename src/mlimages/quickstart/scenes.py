@@ -70,9 +70,10 @@ class Spot:
 
     def crowds(self, other: Spot) -> bool:
         """Whether the two boxes share much of their width and of their height."""
-        apart = abs(self.base - self.height / 2 - (other.base - other.height / 2))
-        beside = abs(self.x - other.x) > 0.35 * (self.width + other.width)
-        return not beside and apart < 0.35 * (self.height + other.height)
+        across = abs(self.x - other.x) / (self.width + other.width)
+        middles = (self.base - self.height / 2, other.base - other.height / 2)
+        upwards = abs(middles[0] - middles[1]) / (self.height + other.height)
+        return across < 0.35 and upwards < 0.35
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,14 @@ def choose_place(rng: random.Random, drawing: Drawing) -> Place:
 
 def choose_objects(rng: random.Random, place: Place) -> list[Drawing]:
     """Up to three natives of a place, and now and then objects that are at home elsewhere."""
-    chances = catalogue()["chances"]
     chosen = rng.sample(objects_of(place.name), rng.randint(1, 3))
-    if place.visitors and rng.random() < chances["from_anywhere"]:
+    if place.visitors and rng.random() < catalogue()["chances"]["from_anywhere"]:
         chosen.append(rng.choice(objects_of("anywhere")))
-    if place.open_air and rng.random() < chances["from_the_sky"]:
+    if place.open_air and rng.random() < catalogue()["chances"]["from_the_sky"]:
         chosen.append(rng.choice(objects_of("sky")))
-    if place.visitors and rng.random() < chances["away_from_home"]:
-        standing = [d for d in drawings().values() if d.place in places() and not d.free]
-        chosen.append(rng.choice([drawing for drawing in standing if drawing not in chosen]))
+    if place.visitors and rng.random() < catalogue()["chances"]["away_from_home"]:
+        others = [d for d in drawings().values() if d.place in places() and d not in chosen]
+        chosen.append(rng.choice([drawing for drawing in others if not drawing.free]))
     return chosen
 
 
