@@ -49,4 +49,4 @@ def test_a_category_is_shown_by_its_name_in_another_language(
     assert result["key"] == "n02084071"
     assert result["other_names"] == {"de": ["Hund", "Köter"], "fr": ["chien"]}
     assert run(["taxonomy", "show", "dog", "--names", path]) == 0
-    assert "de: Hund, Köter; fr: chien" in capsys.readouterr().out
+    assert "  de: Hund, Köter\n  fr: chien\n" in capsys.readouterr().out
