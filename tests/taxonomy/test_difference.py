@@ -22,7 +22,7 @@ def test_each_kind_of_change_is_told_by_key() -> None:
     assert found.removed == [(DOG, "dog")]
     assert found.moved == [Change(POODLE, "b", DOG, CANINE)]
     assert found.renamed == [Change(POODLE, "b", "a", "b")]
-    assert found.translated == [Change(CANINE, "canine", "", "de Hundeartiger")]
+    assert found.translated == [Change(CANINE, "canine", "", "de: Hundeartiger")]
     assert found.renumbered == 1
     assert not found.equal
 
