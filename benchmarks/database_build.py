@@ -1,8 +1,9 @@
-"""Building the database: from label lists to tags with reasons, whole and step by step beside peers.
+"""Building the database: label lists to tags with reasons, whole, and step by step beside peers.
 
-At full size 17.6 million images in the released text form are imported, completed, with co-occurrence
-from a network's predictions, counted, and written: `seconds.build`, `peak_gb.build` and the two
-smaller sizes before it. Then completion and co-occurrence alone, Arrow tables in memory to sorted
+At full size 17.6 million images in the released text form are imported, completed, with
+co-occurrence from a network's predictions, counted, and written: `seconds.build`, `peak_gb.build`
+and the two smaller sizes before it. `end_to_end_vs_duckdb` is DuckDB's completion with co-occurrence
+and without writing over our whole `complete` with writing. Then completion and co-occurrence alone, Arrow tables in memory to sorted
 Arrow tables in memory, two threads a side, each side in a process of its own: DuckDB in two forms,
 Polars, scipy and plain Python (`peers/`), each at the largest size it can do. A side's result must
 equal ours at its size, or nothing is reported.
@@ -58,6 +59,8 @@ def measure(quick: bool, work: Path) -> Outcome:
     for step in ("completion", "cooccurrence"):
         for peer, scale in LARGEST[quick].items():
             _compare(outcome, step, peer, scale)
+    both = outcome.seconds["completion.duckdb"] + outcome.seconds["cooccurrence.duckdb"]
+    outcome.ratios["end_to_end_vs_duckdb"] = both / outcome.seconds["build.complete"]
     return outcome
 
 
@@ -160,10 +163,7 @@ def child_side(step: str, side: str, scale: str) -> dict:
         start = time.perf_counter()
         result = run[step][side]()
         seconds.append(time.perf_counter() - start)
-    if isinstance(result, list):
-        tables = (_flat(table) for table in result)
-    else:
-        tables = iter([result])
+    tables = map(_flat, result) if isinstance(result, list) else [result]
     return {"seconds": seconds[1:], "digests": _digests(tables)}
 
 

@@ -1,9 +1,10 @@
 """Completion and co-occurrence as joins, in DuckDB and Polars.
 
 DuckDB: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads (no insertion order
-to keep, threads set) and https://duckdb.org/docs/stable/guides/python/import_arrow (Arrow is scanned
-in place). Polars: https://docs.pola.rs/user-guide/concepts/streaming/ (the streaming engine).
-A support's worth is one number as in `mlimages.labels.ranks`, so that one `max` finds the strongest.
+to keep, threads set) and https://duckdb.org/docs/stable/guides/python/import_arrow (Arrow is
+scanned in place). Polars: https://docs.pola.rs/user-guide/concepts/streaming/ (the streaming
+engine). A support's worth is one number as in `mlimages.labels.ranks`: one `max` finds the
+strongest.
 """
 
 from __future__ import annotations
