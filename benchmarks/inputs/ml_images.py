@@ -1,7 +1,8 @@
 """Label lists of the size and shape of Tencent ML-Images, drawn on the real hierarchy.
 
 One part with one tag an image over 10,032 categories, as long-tailed as ImageNet's counts of Fall
-2011; one with several tags over 1,134 others, with Zipf's law; and a network's predictions for the first.
+2011; one with several tags over 1,134 others, with Zipf's law; and a network's predictions for the
+first.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ strongest.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
@@ -43,11 +45,14 @@ def duckdb_connection():
     return connection
 
 
-def duckdb_completion(facts: pa.Table, above: Upward, form: str) -> pa.Table:
+def duckdb_completion(
+    facts: pa.Table, above: Upward, form: str, path: Path | None = None
+) -> pa.Table | None:
     """row, category, confidence, reason, because: sorted by row, then category.
 
     Args:
         form: "join" with the pairs, or "unnest" of lists.
+        path: a Parquet file to write them to, instead of returning them.
     """
     connection = duckdb_connection()
     connection.register("facts", facts)
@@ -76,6 +81,9 @@ def duckdb_completion(facts: pa.Table, above: Upward, form: str) -> pa.Table:
             SELECT row, ancestor AS category, max(confidence) AS confidence, max({rank}) AS worth
             FROM ({supports}) GROUP BY row, ancestor
         ) ORDER BY row, category"""
+    if path is not None:
+        connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        return None
     return connection.sql(query).to_arrow_table()
 
 
