@@ -38,7 +38,7 @@ from mlimages.taxonomy.categories import released_taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
 
 HERE = Path(__file__).resolve().parent
-SIZES = {False: (1 / 16, 1 / 4, 1.0), True: (1 / 512, 1 / 256, 1 / 128)}
+SIZES = {False: (1 / 16, 1 / 4, 1.0), True: (1 / 1024, 1 / 512, 1 / 256)}
 # Shares of the whole that each peer is given: all of it, or what 24 GB and an hour allow.
 LARGEST = {
     False: {"duckdb": 1.0, "polars": 1 / 4, "scipy": 1 / 4, "python": 1 / 256},

@@ -75,5 +75,5 @@ def _check_pack(store: Store) -> tuple[str, bool, str]:
 def _check_tags(store: Store) -> tuple[str, bool, str]:
     if not tags_are_current(store.manifest):
         return "tags", False, "older than the facts; run: mlimages complete DB"
-    said, held = store.manifest.info["tags"]["tags"], store.table("postings").num_rows
+    said, held = store.manifest.info["tags"]["tags"], store.num_rows("postings")
     return "tags", said == held, f"{said:,} derived, {held:,} in postings"
