@@ -20,6 +20,9 @@ from mlimages.labels.identity import image_id
 from mlimages.labels.reading import Reading
 from mlimages.schemas import FACTS, IMAGES, REJECTS, SOURCES, SPLITS
 
+# What the first source that knows it says of an image.
+DESCRIPTION = tuple(IMAGES.names[IMAGES.get_field_index("licence") :])
+
 
 @dataclass(frozen=True)
 class MergedTables:
@@ -95,16 +98,17 @@ def _new_record(found: dict, row: int, known: dict[str, int]) -> dict:
         "id": name,
         "sources": [],
         "uris": [],
-        **{key: found[key] for key in ("licence", "author", "width", "height")},
+        **{key: found[key] for key in DESCRIPTION},
     }
 
 
 def _join(record: dict, found: dict, source: str) -> None:
     if source not in record["sources"]:
         record["sources"].append(source)
-    if found["uri"] and found["uri"] not in record["uris"]:
-        record["uris"].append(found["uri"])
-    for key in ("licence", "author", "width", "height"):
+    for uri in (found["uri"], *(found["more_uris"] or ())):
+        if uri and uri not in record["uris"]:
+            record["uris"].append(uri)
+    for key in DESCRIPTION:
         if record[key] is None:
             record[key] = found[key]
 

@@ -1,12 +1,15 @@
 """What reading one source yields: images, facts about them, and what could not be read.
 
-Every format's reader fills a `ReadingBuilder` and returns its `Reading`. The counts reconcile: each
-entry that was read (a line, a photo, an annotation file) is either a kept image or a named reject.
+Every format's reader fills a `ReadingBuilder` and returns its `Reading`, or where the source is
+large an iterator of them, each about some of the images. The counts reconcile: each entry that was
+read (a line, a photo, an annotation file) is either a kept image or a named reject.
 """
 
 from __future__ import annotations
 
+import itertools
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +22,8 @@ from mlimages.labels.identity import SAFE_ID, image_id, is_safe
 from mlimages.schemas import FACT_KINDS, READING_FACTS, READING_IMAGES, READING_REJECTS
 
 DEFAULT_SPLIT = "train"
+CHUNK_IMAGES = 200_000
+CHUNK_FACTS = 2_000_000
 
 
 def _no_rejects() -> pa.Table:
@@ -86,6 +91,16 @@ class Reading:
         ]
 
 
+def one_or_many(chunks: Iterator[Reading]) -> Reading | Iterator[Reading]:
+    """The only reading of a source, or all of several, made one after the other.
+
+    The first is made at once, so that a wrong path or layout is an error before anything is done.
+    """
+    first = next(chunks)
+    second = next(chunks, None)
+    return first if second is None else itertools.chain([first, second], chunks)
+
+
 class ReadingBuilder:
     """Collects what a reader finds. Every entry goes to `add_image` or to `reject`.
 
@@ -121,6 +136,7 @@ class ReadingBuilder:
         licence: str | None = None,
         author: str | None = None,
         size: tuple[int, int] | None = None,
+        **description: Any,
     ) -> int | None:
         """Take in an image; its position, or None when it became a reject.
 
@@ -133,6 +149,7 @@ class ReadingBuilder:
                 are found on this machine later.
             split: `DEFAULT_SPLIT` unless given.
             size: (width, height) in pixels, when the source says so.
+            description: values of further columns of READING_IMAGES, such as `title`.
 
         An image listed before is a reject: the same URI or place, or the same name once with a URI
         and once without.
@@ -158,10 +175,31 @@ class ReadingBuilder:
         self._places.add(place)
         position = self._positions[name] = len(self._positions)
         width, height = size or (None, None)
-        row = (name, uri, split or DEFAULT_SPLIT, licence, author, width, height)
-        for column, value in zip(self._columns.values(), row, strict=True):
-            column.append(value)
+        description |= {"id": name, "uri": uri, "split": split or DEFAULT_SPLIT}
+        description |= {"licence": licence, "author": author, "width": width, "height": height}
+        for column, values in self._columns.items():
+            value = description.pop(column, None)
+            values.append(_printable(value) if isinstance(value, str) else value)
+        if description:
+            raise TypeError(f"no such column of an image: {', '.join(description)}")
         return position
+
+    def position_of(self, preferred: str) -> int | None:
+        """The position of an image taken in before by the source's own name, when that is safe."""
+        return self._positions.get(preferred)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time for the next chunk."""
+        return len(self._positions) >= CHUNK_IMAGES or len(self._present) >= CHUNK_FACTS
+
+    def take(self) -> Reading:
+        """The reading of what was collected; then begin anew, for the same source."""
+        reading = self.build()
+        exhaustive = self.exhaustive
+        self.__init__(self.source, self.format, single_label=self.single_label)  # type: ignore[misc]
+        self.exhaustive = exhaustive
+        return reading
 
     def add_fact(
         self,

@@ -65,7 +65,7 @@ def test_parquet_with_lists_of_tags(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_used_are_not_read(tmp_path: Path) -> None:
-    taken = pa.array([1, 2], pa.timestamp("ns"))  # Python's times have no nanoseconds
+    taken = pa.array([10**15, 10**15], pa.timestamp("s"))  # Python's years end at 9999
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"taken": taken, "Tags": ["car", "dog"], "id": ["a", "b"]}), path)
     assert tags(read(path, TAXONOMY)) == {"a": {CAR}, "b": {DOG}}
@@ -169,7 +169,7 @@ def test_quoted_cells_may_hold_commas_and_breaks(tmp_path: Path) -> None:
         ("t.csv", "id,colour\na,red\n", "no column tags or tag"),
         ("t.csv", "tags\ndog\n", "no column id"),
         ("t.csv", "id,id,tags\n", "two columns"),
-        ("t.xlsx", "PK", "CSV, TSV or Parquet"),
+        ("t.xlsx", "PK", "Parquet"),
         ("t.parquet", "not parquet", "not Parquet"),
     ],
 )

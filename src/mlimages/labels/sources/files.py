@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError
+from mlimages.labels.sources.streams import read_lines
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
@@ -86,21 +87,8 @@ def lines_of(path: Path) -> Iterator[tuple[str, str | None]]:
     Raises:
         InputError: the file cannot be opened.
     """
-    if not path.is_file():
-        cause = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(path, cause, "name an existing file")
-    try:
-        file = open(path, "rb")  # noqa: SIM115  closed below
-    except OSError as error:
-        cause = f"cannot be read ({error.strerror})"
-        raise InputError(path, cause, "name a readable file") from None
-    with file:
-        for number, line in enumerate(file, 1):
-            location = f"{path}:{number}"
-            try:
-                yield location, line.rstrip(b"\r\n").decode("utf-8")
-            except UnicodeDecodeError:
-                yield location, None
+    for location, text, _ in read_lines(path):
+        yield location, text
 
 
 def parse_index(text: str) -> int | None:
@@ -142,6 +130,14 @@ def _check_end(path: Path, offset: int) -> None:
 def tar_uri(archive: Path, member: str) -> str:
     """The URI of a member of a tar; the archive's path is absolute and has no `::/`."""
     return f"tar://{member}::{archive}"
+
+
+def range_uri(offset: int, length: int, file: Path | str) -> str:
+    """The URI of a piece of a file, given by its first byte and its length; the path is absolute.
+
+    It is for photos inside a container without names of its own, or with two layers of them.
+    """
+    return f"range://{offset}+{length}::{file}"
 
 
 class PhotoFinder:

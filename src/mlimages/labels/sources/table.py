@@ -49,7 +49,7 @@ COLUMNS = {
 }
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
-_TAR = re.compile(r"tar://.+::/.+")
+_INSIDE = re.compile(r"tar://.+::/.+|range://\d+\+\d+::/.+", re.ASCII)
 
 
 def read(
@@ -171,9 +171,9 @@ def _image_of(row: dict[str, Any], location: str, root: Path) -> _Image | str:
     name = _text(row.get("id"))
     if path:
         uri = os.path.normpath(root / path)
-    elif uri is not None and uri.startswith("tar://") and not _TAR.fullmatch(uri):
-        return f"{uri}: not tar://MEMBER::/archive.tar"
-    elif uri is not None and not uri.startswith(("http://", "https://", "tar://", "/")):
+    elif uri is not None and uri.startswith(("tar://", "range://")) and not _INSIDE.fullmatch(uri):
+        return f"{uri}: not tar://MEMBER::/archive.tar or range://OFFSET+LENGTH::/file"
+    elif uri is not None and not uri.startswith(("http://", "https://", "tar://", "range://", "/")):
         return f"{uri}: not an http(s) URL, a tar's member or an absolute path"
     if not name and uri is None:
         return "neither an id nor a place"
