@@ -55,6 +55,13 @@ def name_of(place: Place) -> str:
     return str(place).rstrip("/").rpartition("/")[2]
 
 
+def stem_of(place: Place) -> str:
+    """The last part of a place without its suffixes: `data/mine.csv.gz` -> `mine`."""
+    name = name_of(place)
+    stem, suffix = os.path.splitext(name)
+    return os.path.splitext(stem if suffix.lower() in COMPRESSED else name)[0]
+
+
 def suffix_of(place: Place) -> str:
     """The suffix of a file in lower case, below that of its compression: `a.CSV.gz` -> `.csv`."""
     stem, suffix = os.path.splitext(name_of(place).lower())
