@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mlimages.errors import InputError
 from mlimages.labels.identity import SAFE_ID, image_id, is_safe
@@ -91,7 +92,11 @@ class Reading:
         ]
 
 
-def one_or_many(chunks: Iterator[Reading]) -> Reading | Iterator[Reading]:
+Readings = Reading | Iterator[Reading]
+"""What a reader returns: all of a source at once, or some images after the other."""
+
+
+def one_or_many(chunks: Iterator[Reading]) -> Readings:
     """The only reading of a source, or all of several, made one after the other.
 
     The first is made at once, so that a wrong path or layout is an error before anything is done.
@@ -216,6 +221,21 @@ class ReadingBuilder:
         self._facts["confidence"].append(confidence)
         self._present.append(present)
         self._kinds.append(FACT_KINDS.index(kind))
+
+    def add_facts(
+        self,
+        images: NDArray[np.integer],
+        categories: NDArray[np.integer],
+        confidences: NDArray[np.floating],
+        present: NDArray[np.bool_],
+        kinds: NDArray[np.integer],
+    ) -> None:
+        """Add many facts at once; as `add_fact`, with kinds as positions in FACT_KINDS."""
+        for name, values in (("image", images), ("category", categories)):
+            self._facts[name].frombytes(values.astype(np.int32).tobytes())
+        self._facts["confidence"].frombytes(confidences.astype(np.float32).tobytes())
+        self._present.frombytes(present.astype(np.int8).tobytes())
+        self._kinds.frombytes(kinds.astype(np.int8).tobytes())
 
     def reject(self, location: str, reason: str) -> None:
         """Name an entry of which no image comes."""

@@ -57,7 +57,8 @@ def scenes_plan(folder: Path, seed: int) -> Plan:
 
     def read(taxonomy: Taxonomy) -> Iterator[Reading]:
         yield imagenet.read(folder / "single", taxonomy, source="scenes-single")
-        yield table.read(folder / "multi" / "tags.csv", taxonomy, source="scenes-multi")
+        multi = folder / "multi" / "tags.csv"
+        yield table.read(multi, taxonomy, source="scenes-multi")  # type: ignore[misc]  # few: one
 
     return Plan(
         mode="scenes",

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlimages.labels.reading import Reading
-from mlimages.labels.sources import coco_yolo, imagenet, table, tencent, voc
+from mlimages.labels.reading import Readings
+from mlimages.labels.sources import (
+    coco_yolo,
+    huggingface,
+    imagenet,
+    open_images,
+    table,
+    tencent,
+    tfrecord,
+    voc,
+    webdataset,
+)
 
-SOURCES: dict[str, Callable[..., Reading]] = {
+SOURCES: dict[str, Callable[..., Readings]] = {
     "tencent": tencent.read,
+    "tfrecord": tfrecord.read,
     "imagenet": imagenet.read,
+    "open_images": open_images.read,
     "coco_yolo": coco_yolo.read,
     "voc": voc.read,
+    "huggingface": huggingface.read,
+    "webdataset": webdataset.read,
     "table": table.read,
 }
 """Format -> `read(path, taxonomy, *, source=..., split=..., ...)`."""

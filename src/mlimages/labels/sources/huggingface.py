@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
 from mlimages.labels.sources.class_names import class_resolver
 from mlimages.labels.sources.files import SPLIT_FOLDERS
 from mlimages.labels.sources.label_space import find_label_map
@@ -38,7 +38,7 @@ def read(
     field: str | None = None,
     separator: str = " ",
     single_label: bool = False,
-) -> Reading | Iterator[Reading]:
+) -> Readings:
     """Read all tables of metadata of a folder; rejects are as in `table`.
 
     Args:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from mlimages.errors import InputError, UnknownCategoryError
-from mlimages.labels.reading import CHUNK_IMAGES, Reading, ReadingBuilder, one_or_many
+from mlimages.labels.reading import CHUNK_IMAGES, Reading, ReadingBuilder, Readings, one_or_many
 from mlimages.labels.sources.files import stem
 from mlimages.labels.sources.label_space import find_label_map
 from mlimages.labels.sources.streams import Place, absolute, is_remote, name_of, stem_of
@@ -63,7 +63,7 @@ def read(
     label_map: str | Path | LabelMap | None = None,
     separator: str = " ",
     single_label: bool = False,
-) -> Reading | Iterator[Reading]:
+) -> Readings:
     """Read a table.
 
     A tag that no category answers to is named and left out; an image none of whose tags is left is
@@ -84,9 +84,7 @@ def read(
     Raises:
         InputError: no such table, or columns are missing.
     """
-    builder = ReadingBuilder(
-        source or stem_of(path), "table", single_label=single_label
-    )
+    builder = ReadingBuilder(source or stem_of(path), "table", single_label=single_label)
     if images is not None and not Path(images).is_dir():
         raise InputError(images, "no such folder", "name the folder of the photos")
     map_ = find_label_map(label_map) if label_map is not None else None

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
 from mlimages.labels.sources.files import range_uri, split_of_name, stem
 from mlimages.labels.sources.streams import files_of, is_remote, name_of
 from mlimages.labels.sources.tfrecord_files import (
@@ -40,7 +40,7 @@ def read(
     source: str = "tencent",
     split: str | None = None,
     single_label: bool = False,
-) -> Reading | Iterator[Reading]:
+) -> Readings:
     """Read one file, or all files NAME.tfrecords of a folder.
 
     A record with anything wrong (its checksum, its form, a confidence that is not in [0, 1], labels

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
 from mlimages.labels.sources.class_names import class_resolver
 from mlimages.labels.sources.files import (
     IMAGE_SUFFIXES,
@@ -59,7 +59,7 @@ def read(
     field: str | None = None,
     separator: str = " ",
     single_label: bool = False,
-) -> Reading | Iterator[Reading]:
+) -> Readings:
     """Read one tar, or all tars of a folder.
 
     A sample without a photo or without tags is a reject, and so is one none of whose tags has a
@@ -193,8 +193,8 @@ class _Samples:
         else:
             tags = [(word, 1.0) for word in str(value).split(self._separator)]
         licence = record.get("licence") or record.get("license")
-        described = {"licence": licence, "author": record.get("author"), "title": record.get("title")}
-        known = {key: text for key, text in described.items() if isinstance(text, str)}
+        described = {name: record.get(name) for name in ("author", "title")} | {"licence": licence}
+        known: dict[str, Any] = {k: text for k, text in described.items() if isinstance(text, str)}
         url = record.get("url")
         if isinstance(url, str) and url.startswith(("http://", "https://")):
             known["more_uris"] = [url]
