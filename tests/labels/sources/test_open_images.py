@@ -18,7 +18,8 @@ from mlimages.errors import InputError
 from mlimages.labels import reading as reading_module
 from mlimages.labels.reading import Reading
 from mlimages.labels.sources import open_images_labels, streams
-from mlimages.labels.sources.open_images import read, split_of_file
+from mlimages.labels.sources.files import split_of_file
+from mlimages.labels.sources.open_images import read
 
 MAP = f"""label\twnid\trelation\tnote
 /m/0bt9lr\t{KEYS[DOG]}\texact\t
@@ -291,6 +292,8 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path: Path, label_map: Path)
         ("/d/test/annotations-human.csv", "test"),
         ("/d/image_ids_and_rotation.csv", None),
         ("/d/trainable.csv", None),
+        ("/d/instances_val2017.json", "validation"),
+        ("/d/lvis_v1_train.json.gz", "train"),
     ],
 )
 def test_the_split_of_a_file(file: str, split: str | None) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from mlimages.labels.reading import Readings
 from mlimages.labels.sources import (
+    coco,
     coco_yolo,
     huggingface,
     imagenet,
+    lvis,
     open_images,
     table,
     tencent,
@@ -22,6 +24,8 @@ SOURCES: dict[str, Callable[..., Readings]] = {
     "tfrecord": tfrecord.read,
     "imagenet": imagenet.read,
     "open_images": open_images.read,
+    "coco": coco.read,
+    "lvis": lvis.read,
     "coco_yolo": coco_yolo.read,
     "voc": voc.read,
     "huggingface": huggingface.read,

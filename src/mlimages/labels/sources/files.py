@@ -22,6 +22,7 @@ SPLIT_FOLDERS = {
     "validation": "validation",
     "test": "test",
 }
+_SPLIT_IN_NAME = re.compile(r"(?:^|[-_])(train|validation|val|test)(?=\d*[-_.])", re.ASCII)
 _SPLIT_NAME = re.compile(r"(train|valid|validation|val|test)\d*(?:[_.-]|$)", re.IGNORECASE)
 
 
@@ -79,6 +80,13 @@ def split_of_name(name: str) -> str | None:
     """The split that a file or folder is called after: `train2017`, `val_urls.txt`, `test`."""
     found = _SPLIT_NAME.match(name)
     return SPLIT_FOLDERS[found[1].lower()] if found else None
+
+
+def split_of_file(file: str) -> str | None:
+    """The split in the name of a file, else its folder's: `oidv7-val-annotations.csv`."""
+    folder, _, name = file.lower().rpartition("/")
+    found = _SPLIT_IN_NAME.search(name)
+    return SPLIT_FOLDERS[found[1]] if found else SPLIT_FOLDERS.get(folder.rpartition("/")[2])
 
 
 def lines_of(path: Path) -> Iterator[tuple[str, str | None]]:

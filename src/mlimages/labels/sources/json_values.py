@@ -106,8 +106,8 @@ class _Reader:
                 if self._ended or not isinstance(error, json.JSONDecodeError):
                     self.fail(str(error))
             else:
-                # A number at the end of the window may go on behind it.
-                if end < len(self._text) or self._ended:
+                # A number near the end of the window may go on behind it: 5 may be 5.0 or 5e+1.
+                if end + 2 < len(self._text) or self._ended:
                     self._position = end
                     return value
             held = len(self._text) - self._position

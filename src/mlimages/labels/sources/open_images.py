@@ -26,7 +26,7 @@ from pathlib import Path
 from mlimages.errors import InputError
 from mlimages.labels.identity import is_safe
 from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
-from mlimages.labels.sources.files import SPLIT_FOLDERS, PhotoFinder
+from mlimages.labels.sources.files import SPLIT_FOLDERS, PhotoFinder, split_of_file
 from mlimages.labels.sources.label_space import Meaning, find_label_map, label_meanings
 from mlimages.labels.sources.open_images_labels import NEEDED, LabelReader
 from mlimages.labels.sources.streams import absolute, files_of, name_of, read_lines, suffix_of
@@ -38,7 +38,6 @@ from mlimages.taxonomy.mapping import PACKAGED, LabelMap
 EXPECTED = "the CSV files of Open Images, or one of them"
 ORDER = ("images", "boxes", "labels")  # an image's own row comes first: it knows the split
 _MID = re.compile(r"/[mgt]/\w+", re.ASCII)
-_SPLIT = re.compile(r"(?:^|[-_/])(train|validation|val|test)(?=[-_./])")
 
 
 def read(
@@ -110,13 +109,6 @@ def _chunks(
             f"{file}: not a file of image-level labels, boxes, images or classes; not read"
         )
     yield builder.build()
-
-
-def split_of_file(file: str) -> str | None:
-    """The split that a file is called after, else its folder: `oidv7-val-annotations.csv`."""
-    name, folder = name_of(file).lower(), name_of(file.rpartition("/")[0]).lower()
-    found = _SPLIT.search(name)
-    return SPLIT_FOLDERS[found[1]] if found else SPLIT_FOLDERS.get(folder)
 
 
 def _by_kind(path: Path | str) -> dict[str, list[str]]:
