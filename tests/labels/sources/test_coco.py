@@ -220,8 +220,8 @@ def test_lvis_tells_present_absent_and_unknown_apart(tmp_path: Path) -> None:
     assert column(reading, "split") == ["validation"] * 2
     reasons = [(row["location"], row["reason"]) for row in reading.line_rejects.to_pylist()]
     assert [reason for _, reason in reasons] == [
-        "dog is both negative and there",
         "neg_category_ids holds what is no category",
+        "dog is both negative and there",
         "2 images: it has no category",
         "1 images: it has no category",
     ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from mlimages.errors import InputError
 from mlimages.labels.sources.streams import read_lines
@@ -108,31 +110,85 @@ class DamagedTarError(Exception):
     """A tar that cannot be read, or not to its end; the message says why."""
 
 
-def tar_members(path: Path) -> Iterator[tarfile.TarInfo]:
+def tar_members(
+    path: Path, offset: int = 0, length: int | None = None
+) -> Iterator[tarfile.TarInfo]:
     """The members of an uncompressed tar but its folders, from its headers alone.
+
+    Args:
+        path: the tar, or a file in which it lies.
+        offset: of its first byte; the members' `offset_data` count from there.
+        length: of the tar; by default all of the file.
 
     Raises:
         DamagedTarError: after the members that could still be read.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
+        with (
+            open(path, "rb") as file,
+            tarfile.open(fileobj=_Window(file, offset, length), mode="r:") as archive,
+        ):
+            size = archive.fileobj.seek(0, os.SEEK_END)  # type: ignore[union-attr]
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header it has seen
+                if member.isreg() and member.sparse is None:
+                    _check_inside(member, size)
                 if not member.isdir():
                     yield member
-            _check_end(path, archive.offset)  # type: ignore[attr-defined]
+            _check_end(archive)
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise DamagedTarError(str(error)) from None
     except RecursionError:  # tarfile follows a chain of extended headers by calling itself
         raise DamagedTarError("too many headers of one member") from None
 
 
-def _check_end(path: Path, offset: int) -> None:
+def _check_inside(member: tarfile.TarInfo, size: int) -> None:
+    """Raise unless the archive holds a member's bytes: tarfile looks only at the next header."""
+    if member.offset_data + member.size > size:
+        raise tarfile.ReadError(f"{member.name} is cut off")
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
     """Raise unless the archive ends here: tarfile takes any broken header for the end."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError(f"broken header at byte {offset:,}")
+    offset = archive.offset  # type: ignore[attr-defined]
+    archive.fileobj.seek(offset)  # type: ignore[union-attr]
+    if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):  # type: ignore[union-attr]
+        raise tarfile.ReadError(f"broken header at byte {offset:,}")
+
+
+class _Window(io.RawIOBase):
+    """A piece of a file as a file of its own."""
+
+    def __init__(self, file: BinaryIO, offset: int, length: int | None) -> None:
+        self._file, self._offset, self._position = file, offset, 0
+        size = file.seek(0, os.SEEK_END) - offset
+        self._length = size if length is None else min(length, size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the present position; fewer bytes only at the end."""
+        self._file.seek(self._offset + self._position)
+        wanted = max(0, min(len(buffer), self._length - self._position))
+        read = self._file.readinto(memoryview(buffer)[:wanted])  # type: ignore[attr-defined]
+        self._position += read
+        return read
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position; none before the beginning."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        if base + position < 0:
+            raise ValueError(f"position {base + position} is before the beginning")
+        self._position = base + position
+        return self._position
+
+    def tell(self) -> int:
+        """The present position."""
+        return self._position
 
 
 def tar_uri(archive: Path, member: str) -> str:

@@ -11,7 +11,6 @@ with tags the first of these kinds is read.
 
 from __future__ import annotations
 
-import itertools
 import os
 import tarfile
 from collections.abc import Callable, Iterator
@@ -126,15 +125,22 @@ class _Samples:
 
     def read(self, tar: Path, split: str | None) -> Iterator[None]:
         """Take in the samples of a tar, one a step."""
+        last, found = "", dict[str, tarfile.TarInfo]()
         with open(tar, "rb") as file:
-            members = tar_members(tar)
             try:
-                for key, group in itertools.groupby(members, lambda member: _split(member.name)[0]):
-                    found = {_split(member.name)[1]: member for member in group}
-                    self._take(tar, key, found, file, split)
-                    yield
+                for member in tar_members(tar):
+                    key, kind = _split(member.name)
+                    if key != last and found:
+                        self._take(tar, last, found, file, split)
+                        found = {}
+                        yield
+                    last = key
+                    found[kind] = member
             except DamagedTarError as error:
                 self.builder.reject(str(tar), f"cannot be read to its end ({error})")
+            if found:
+                self._take(tar, last, found, file, split)
+                yield
 
     def _take(
         self, tar: Path, key: str, members: dict[str, tarfile.TarInfo], file: Any, split: str | None
