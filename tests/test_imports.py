@@ -16,7 +16,8 @@ PACKAGE = Path(mlimages.__file__).parent
 # Each stage may import those before it. Stages of one tuple may not import each other.
 ORDER = [
     ("errors",),
-    ("schemas", "storage", "progress", "reports", "manifest"),
+    ("schemas", "storage", "progress", "reports"),
+    ("manifest", "writer_lock"),
     ("store",),
     ("checking",),
     ("taxonomy",),

@@ -13,7 +13,7 @@ import pytest
 
 from mlimages import storage
 from mlimages.errors import DatabaseError, StorageError
-from mlimages.schemas import SPLITS
+from mlimages.schemas import IMAGES, SPLITS
 from mlimages.store import Store
 
 
@@ -45,6 +45,36 @@ def test_appending_keeps_earlier_rows_in_order(tmp_path: Path) -> None:
         with store.commit("test") as commit:
             commit.append("splits", splits(row))
     assert Store.open(tmp_path / "db").table("splits")["row"].to_pylist() == [1, 2, 3]
+
+
+def images(*rows: int) -> pa.Table:
+    empty = {"sources": [["s"]] * len(rows), "uris": [[]] * len(rows)}
+    columns = {"row": list(rows), "id": [str(row) for row in rows], **empty}
+    return pa.Table.from_pylist(pa.table(columns).to_pylist(), schema=IMAGES)
+
+
+def test_tables_of_images_are_cut_into_partitions(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "db", partition_rows=3)
+    with store.commit("test") as commit:
+        commit.append("images", images(0, 1, 2, 3, 4, 5, 6))
+        commit.append("images", images(7))
+    store = Store.open(tmp_path / "db")
+    assert store.partitions() == [0, 1, 2]
+    assert store.table("images", ["row"], partition=1)["row"].to_pylist() == [3, 4, 5]
+    assert store.table("images")["row"].to_pylist() == list(range(8))
+    assert [entry.rows for entry in store.entries("images", 2)] == [1, 1]
+
+
+def test_one_partition_is_replaced_without_the_others(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "db", partition_rows=2)
+    with store.commit("test") as commit:
+        commit.append("images", images(0, 1, 2, 3))
+    before = {entry.path for entry in store.entries("images", 0)}
+    with store.commit("test") as commit:
+        commit.replace("images", images(2), partition=1)
+        assert commit.table("images", ["row"], partition=1)["row"].to_pylist() == [2]
+    assert store.table("images")["row"].to_pylist() == [0, 1, 2]
+    assert {entry.path for entry in store.entries("images", 0)} == before
 
 
 def test_a_failed_commit_leaves_the_old_generation_and_no_new_files(tmp_path: Path) -> None:
@@ -139,8 +169,10 @@ def test_of_two_creators_the_second_is_refused(tmp_path: Path) -> None:
 
 def test_files_of_killed_commands_are_swept_by_the_next_commit(tmp_path: Path) -> None:
     store = make(tmp_path / "db", 1)
-    (tmp_path / "db" / "facts-000099-000.parquet").write_bytes(b"left")
-    (tmp_path / "db" / "images-000002-000.parquet.partial").write_bytes(b"left")
+    (tmp_path / "db" / "facts").mkdir()
+    (tmp_path / "db" / "images").mkdir()
+    (tmp_path / "db" / "facts/000099-00000-000.parquet").write_bytes(b"left")
+    (tmp_path / "db" / "images/000002-00000-000.parquet.partial").write_bytes(b"left")
     with store.commit("test") as commit:
         commit.append("splits", splits(2))
     assert {name.split("-")[0] for name in files(tmp_path / "db")} == {"splits", "database.json"}

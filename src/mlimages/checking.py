@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,22 +59,28 @@ def _check_imports(store: Store) -> tuple[str, bool, str]:
 
 def _check_images(store: Store) -> tuple[str, bool, str]:
     new = sum(entry["new_images"] for entry in store.manifest.info.get("inputs", []))
-    held = store.table("images", ["row"]).num_rows
-    return "images", new == held, f"{new:,} new in imports, {held:,} in the table"
+    held, gaps = 0, 0
+    for partition in store.partitions("images"):
+        rows = np.sort(store.table("images", ["row"], partition)["row"].to_numpy())
+        gaps += not np.array_equal(rows, np.arange(held, held + len(rows)))
+        held += len(rows)
+    note = f"{new:,} new in imports, {held:,} in the table"
+    return "images", new == held and not gaps, note + (", rows with gaps" if gaps else "")
 
 
 def _check_pack(store: Store) -> tuple[str, bool, str]:
-    images = set(store.table("images", ["row"])["row"].to_pylist())
-    packed = store.table("shards/index", ["row"])["row"].to_pylist()
-    lost = pack_rejects(store.table("rejects"))["row"].to_pylist()
-    waiting = len(images) - len(packed) - len(lost)
-    good = len(set(packed) | set(lost)) == len(packed) + len(lost) and images >= set(packed)
-    note = f"{len(packed):,} packed + {len(lost):,} rejected + {waiting:,} waiting = "
-    return "pack", good, note + f"{len(images):,}"
+    images = store.num_rows("images")
+    packed = store.table("shards/index", ["row"])["row"].to_numpy()
+    lost = pack_rejects(store.table("rejects"))["row"].to_numpy()
+    waiting = images - len(packed) - len(lost)
+    both = np.concatenate([packed, lost])
+    good = len(np.unique(both)) == len(both) and (len(both) == 0 or both.max() < images)
+    note = f"{len(packed):,} packed + {len(lost):,} rejected + {waiting:,} waiting = {images:,}"
+    return "pack", bool(good), note
 
 
 def _check_tags(store: Store) -> tuple[str, bool, str]:
     if not tags_are_current(store.manifest):
         return "tags", False, "older than the facts; run: mlimages complete DB"
-    said, held = store.manifest.info["tags"]["tags"], store.table("postings").num_rows
+    said, held = store.manifest.info["tags"]["tags"], store.num_rows("postings")
     return "tags", said == held, f"{said:,} derived, {held:,} in postings"

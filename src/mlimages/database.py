@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +33,15 @@ from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
-from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
+from mlimages.labels.streams import Readings
+from mlimages.manifest import PARTITION_ROWS
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
+
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
 
 Part = Literal["all", "multi", "single"]
 
@@ -70,35 +73,42 @@ class Database:
         self.store = store
 
     @classmethod
-    def open(cls, root: Path | str) -> Database:
+    def open(cls, root: AnyPath | str) -> Database:
         """Open a database; raises DatabaseError when `root` holds none."""
         return cls(Store.open(root))
 
     @classmethod
-    def create(cls, root: Path | str, taxonomy: Taxonomy) -> Database:
+    def create(
+        cls, root: AnyPath | str, taxonomy: Taxonomy, partition_rows: int = PARTITION_ROWS
+    ) -> Database:
         """Create an empty database of a vocabulary.
+
+        Args:
+            root: a new or empty folder, or a URL.
+            taxonomy: its vocabulary.
+            partition_rows: images of a partition; what is derived of one needs no other in memory.
 
         Raises:
             DatabaseError: `root` is a database already, or holds other files.
         """
-        store = Store.create(root)
+        store = Store.create(root, partition_rows)
         with store.commit("create") as commit:
             start(commit, taxonomy)
         return cls(store)
 
     @classmethod
     def create_from(
-        cls, root: Path | str, taxonomy: Taxonomy, reading: Reading
+        cls, root: AnyPath | str, taxonomy: Taxonomy, readings: Readings
     ) -> tuple[Database, ImportReport]:
-        """Create a database with its first reading in one commit: both or neither."""
+        """Create a database with its first reading, or stream, in one commit: both or neither."""
         store = Store.create(root)
-        with store.commit(f"import {reading.source}") as commit:
+        with store.commit("import") as commit:
             start(commit, taxonomy)
-            report = take_in(commit, reading)
+            report = take_in(commit, readings)
         return cls(store), report
 
     @property
-    def root(self) -> Path:
+    def root(self) -> AnyPath:
         """The directory."""
         return self.store.root
 
@@ -118,10 +128,13 @@ class Database:
             )
         return Rules(**self.store.manifest.info["rules"])
 
-    def add(self, reading: Reading) -> ImportReport:
-        """Take in what a source said. Facts are only ever added; tags are derived by `complete`."""
-        with self.store.commit(f"import {reading.source}") as commit:
-            return take_in(commit, reading)
+    def add(self, readings: Readings) -> ImportReport:
+        """Take in what a source said: a reading, or a stream of them, in one commit.
+
+        Facts are only ever added; tags are derived by `complete`. Raises as `take_in` does.
+        """
+        with self.store.commit("import") as commit:
+            return take_in(commit, readings)
 
     def complete(
         self, rules: Rules | None = None, predictions: pa.Table | None = None
@@ -194,7 +207,7 @@ class Database:
             ):
                 with self.store.commit("pack") as commit:
                     if shard.path is not None:
-                        commit.add_shard(shard.path, shard.index.num_rows)
+                        commit.add_shard(shard.path, shard.index.num_rows, shard.size, shard.sha256)
                     commit.append("shards/index", shard.index)
                     commit.append("rejects", shard.rejects)
                 packed += shard.index.num_rows
@@ -249,7 +262,7 @@ class Database:
         """Row of an image by its id; raises InputError when there is none."""
         index = pc.index(self.store.table("images", ["id"])["id"], image).as_py()
         if index < 0:
-            raise InputError(image, "no image of this id", f"see {self.root}/images-*")
+            raise InputError(image, "no image of this id", f"see {self.root}/images")
         return index
 
     def explain(self, image: str) -> explanation.Explanation:

@@ -6,12 +6,17 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlimages.errors import DatabaseError
 
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
+
 FORMAT_VERSION = 1
 MANIFEST = "database.json"
+PARTITION_ROWS = 1 << 20
+"""Images of a partition, unless a database was made with another number."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class StoredFile:
     rows: int
     size: int
     sha256: str
+    partition: int | None = None  # of a partitioned table: all its rows are of this partition
 
 
 @dataclass
@@ -33,13 +39,14 @@ class Manifest:
     files: dict[str, list[StoredFile]] = field(default_factory=dict)  # by table; and "shards"
     info: dict[str, Any] = field(default_factory=dict)  # inputs, rules, counts
     retired: dict[str, float] = field(default_factory=dict)  # replaced files, and since when
+    partition_rows: int = PARTITION_ROWS
 
     def to_json(self) -> str:
         """The text of `database.json`."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
+    def read(cls, path: AnyPath) -> Manifest:
         """Parse `database.json`; raises DatabaseError when it is damaged or of another version."""
         try:
             content = json.loads(path.read_bytes())
@@ -60,7 +67,11 @@ class Manifest:
             retired = {
                 str(name): float(since) for name, since in content.get("retired", {}).items()
             }
-            return cls(int(content["generation"]), version, files, dict(content["info"]), retired)
+            partition_rows = int(content.get("partition_rows", PARTITION_ROWS))
+            if partition_rows < 1:
+                raise ValueError(f"partitions of {partition_rows} rows")
+            generation, info = int(content["generation"]), dict(content["info"])
+            return cls(generation, version, files, info, retired, partition_rows)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DatabaseError(
                 path, f"damaged ({error})", "restore it from a copy or build the database again"

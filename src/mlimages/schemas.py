@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+NAME = pa.dictionary(pa.int32(), pa.string())
+"""A string of which there are few distinct ones: in a file a plain string column."""
+
 CATEGORIES = pa.schema(
     [
         ("category", pa.int32()),
@@ -40,15 +43,15 @@ IMAGES = pa.schema(
         ("rotation", pa.float32()),  # degrees to turn it counterclockwise to stand upright
     ]
 )
-SPLITS = pa.schema([("row", pa.int32()), ("split", pa.string())])
+SPLITS = pa.schema([("row", pa.int32()), ("split", NAME)])
 FACTS = pa.schema(
     [
         ("row", pa.int32()),
         ("category", pa.int32()),
-        ("source", pa.string()),
+        ("source", NAME),
         ("present", pa.bool_()),
         ("confidence", pa.float32()),
-        ("kind", pa.string()),  # one of FACT_KINDS
+        ("kind", NAME),  # one of FACT_KINDS
     ]
 )
 FACT_KINDS = ("asserted", "verified", "machine", "exhaustive", "correction", "duplicate")
@@ -107,7 +110,7 @@ READING_IMAGES = pa.schema(
     [
         ("id", pa.string()),
         ("uri", pa.string()),
-        ("split", pa.string()),
+        ("split", NAME),
         ("licence", pa.string()),
         ("author", pa.string()),
         ("width", pa.int32()),
@@ -126,7 +129,7 @@ READING_FACTS = pa.schema(
         ("category", pa.int32()),
         ("present", pa.bool_()),
         ("confidence", pa.float32()),
-        ("kind", pa.string()),
+        ("kind", NAME),
     ]
 )
 READING_REJECTS = pa.schema([("location", pa.string()), ("reason", pa.string())])
@@ -144,3 +147,5 @@ TABLES = {
     "cooccurrence": COOCCURRENCE,
     "shards/index": SHARD_INDEX,
 }
+PARTITIONED = ("images", "facts", "tags", "postings")
+"""Tables with a column `row` that are kept in one or more files a partition of images."""

@@ -5,91 +5,146 @@ new files, syncs them, and then replaces `database.json`: that one rename is the
 never overwritten, so a reader that opened the old generation keeps reading it: replaced files stay
 for RETIRED_FILES_STAY seconds. Then, as at once with what a killed command left, the next commit
 sweeps them. Only files with names that this module gives are ever removed.
+
+Tables of `schemas.PARTITIONED` are cut by image: partition k holds the rows from k * partition_rows
+up to the next. What is derived of one partition needs no other in memory.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.errors import DatabaseError
-from mlimages.manifest import FORMAT_VERSION, MANIFEST, Manifest, StoredFile
-from mlimages.schemas import TABLES
-from mlimages.storage import PARTIAL, atomic_file, sha256_file, storage_errors, write_text
+from mlimages.manifest import FORMAT_VERSION, MANIFEST, PARTITION_ROWS, Manifest, StoredFile
+from mlimages.schemas import PARTITIONED, TABLES
+from mlimages.storage import (
+    PARTIAL,
+    atomic_file,
+    located,
+    service_errors,
+    sha256_file,
+    storage_errors,
+    write_text,
+)
+from mlimages.writer_lock import LOCK, WriterLock
 
-LOCK = ".lock"
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
+
 RETIRED_FILES_STAY = 3600.0
-_OWN_NAME = re.compile(rf"(({'|'.join(TABLES)})-\d{{6}}-\d{{3}}\.parquet|shards/\d{{6}}\.tar)")
+_FIRST = re.compile(r"[-/]000001-")
+_WHOLE = "|".join(name for name in TABLES if name not in PARTITIONED)
+_CUT = "|".join(PARTITIONED)
+_OWN_NAME = re.compile(
+    rf"({_WHOLE})-\d{{6}}-\d{{3}}\.parquet|({_CUT})/\d{{6}}-\d{{5}}-\d{{3}}\.parquet"
+    r"|shards/\d{6}\.tar"
+)
 
 
 class Store:
     """One generation of a database directory, open for reading."""
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
+    def __init__(self, root: AnyPath, manifest: Manifest) -> None:
         self.root, self.manifest = root, manifest
-        self._writing = False
+        self.lock: WriterLock | None = None  # while this store writes
 
     @classmethod
-    def open(cls, root: Path | str) -> Store:
+    def open(cls, root: AnyPath | str) -> Store:
         """Open the current generation.
 
         Raises:
             DatabaseError: there is no database at `root`, or it is damaged.
+            StorageError: the service that holds it does not answer.
         """
-        root = Path(root)
+        root = located(root)
         path = root / MANIFEST
-        if not root.is_dir():
-            raise DatabaseError(root, "no such folder", "create it with: mlimages import")
-        if not path.is_file():
-            raise DatabaseError(
-                root, f"not a database ({MANIFEST} is missing)", "create one with: mlimages import"
-            )
-        return cls(root, Manifest.read(path))
+        with service_errors(root):
+            if not root.is_dir():
+                raise DatabaseError(root, "no such folder", "create it with: mlimages import")
+            if not path.is_file():
+                cause = f"not a database ({MANIFEST} is missing)"
+                raise DatabaseError(root, cause, "create one with: mlimages import")
+            return cls(root, Manifest.read(path))
 
     @classmethod
-    def create(cls, root: Path | str) -> Store:
+    def exists(cls, root: AnyPath | str) -> bool:
+        """Whether there is a database at `root`, whole or damaged."""
+        root = located(root)
+        with service_errors(root):
+            return (root / MANIFEST).exists()
+
+    @classmethod
+    def create(cls, root: AnyPath | str, partition_rows: int = PARTITION_ROWS) -> Store:
         """Make an empty generation 0 in memory; the first commit creates `database.json`.
+
+        Args:
+            root: a new or empty folder.
+            partition_rows: images of a partition.
 
         Raises:
             DatabaseError: `root` is a file, or a folder that holds something else.
         """
-        root = Path(root)
-        if root.exists() and not root.is_dir():
-            raise DatabaseError(root, "is a file", "name a new folder")
-        if root.is_dir() and (root / MANIFEST).exists():
-            raise DatabaseError(root, "is a database already", "open it, or choose a new folder")
-        if root.is_dir() and not _is_free(root):
-            raise DatabaseError(root, "is not empty", "choose a new folder")
-        return cls(root, Manifest())
+        root = located(root)
+        with service_errors(root):
+            if root.exists() and not root.is_dir():
+                raise DatabaseError(root, "is a file", "name a new folder")
+            if root.is_dir() and (root / MANIFEST).exists():
+                raise DatabaseError(root, "is a database already", "open it, or choose a new one")
+            if root.is_dir() and not _is_free(root):
+                raise DatabaseError(root, "is not empty", "choose a new folder")
+        return cls(root, Manifest(partition_rows=partition_rows))
 
     def refresh(self) -> None:
         """Move to the newest generation."""
         self.manifest = Store.open(self.root).manifest
 
-    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a table (empty when nothing was written yet).
+    def partitions(self, name: str = "images") -> list[int]:
+        """Numbers of the partitions of which a table of `schemas.PARTITIONED` has rows."""
+        return sorted({entry.partition or 0 for entry in self.manifest.files.get(name, [])})
+
+    def entries(self, name: str, partition: int | None = None) -> list[StoredFile]:
+        """Files of a table, or of one partition of it, partition by partition, oldest first."""
+        found = self.manifest.files.get(name, [])
+        if partition is not None:
+            return [entry for entry in found if entry.partition == partition]
+        return sorted(found, key=lambda entry: entry.partition or 0)
+
+    def num_rows(self, name: str) -> int:
+        """Rows of a table, without opening a file."""
+        return sum(entry.rows for entry in self.manifest.files.get(name, []))
+
+    def table(
+        self, name: str, columns: list[str] | None = None, partition: int | None = None
+    ) -> pa.Table:
+        """Read a table, or one partition of it (empty when nothing was written yet).
 
         Raises:
             DatabaseError: a file is missing or damaged.
         """
         schema = TABLES[name]
         parts = []
-        for entry in self.manifest.files.get(name, []):
+        for entry in self.entries(name, partition):
             path = self.root / entry.path
             try:
                 if path.stat().st_size != entry.size:
                     raise DatabaseError(path, "damaged (size differs)", "run: mlimages check")
-                parts.append(pq.read_table(path, columns=columns, schema=schema))
+                local = isinstance(path, Path)
+                filesystem = None if local else path.fs  # type: ignore[union-attr]
+                place = path if local else path.path  # type: ignore[union-attr]
+                parts.append(
+                    pq.read_table(place, columns=columns, schema=schema, filesystem=filesystem)
+                )
             except (OSError, pa.ArrowException) as error:
                 raise DatabaseError(
                     path, f"cannot be read ({error})", "run: mlimages check"
@@ -120,22 +175,23 @@ class Store:
             DatabaseError: another writer holds the lock.
             StorageError: the disk is full or not writable.
         """
-        if self._writing:
+        if self.lock is not None:
             yield
             return
         with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with _writer_lock(self.root, purpose):
+            if isinstance(self.root, Path):
+                self.root.mkdir(parents=True, exist_ok=True)
+            with WriterLock(self.root, purpose) as lock:
                 if (self.root / MANIFEST).exists():
                     if self.manifest.generation == 0:
                         raise DatabaseError(self.root, "is a database already", "open it")
                     self.refresh()
                 _sweep(self.root, self.manifest)
-                self._writing = True
+                self.lock = lock
                 try:
                     yield
                 finally:
-                    self._writing = False
+                    self.lock = None
 
     @contextmanager
     def commit(self, purpose: str) -> Iterator[Commit]:
@@ -166,8 +222,10 @@ class Commit:
             {name: list(entries) for name, entries in old.files.items()},
             json.loads(json.dumps(old.info)),
             dict(old.retired),
+            old.partition_rows,
         )
-        self._written: list[Path] = []
+        self._written: list[AnyPath] = []
+        self._counts: Counter[str] = Counter()  # files written, by what their names begin with
 
     @property
     def info(self) -> dict[str, Any]:
@@ -179,26 +237,36 @@ class Commit:
         """The manifest of the new generation, as far as it is written."""
         return self._next
 
-    def table(self, name: str) -> pa.Table:
-        """A table as it will be after this commit."""
-        return Store(self._store.root, self._next).table(name)
+    def table(
+        self, name: str, columns: list[str] | None = None, partition: int | None = None
+    ) -> pa.Table:
+        """A table, or one partition of it, as it will be after this commit."""
+        return Store(self._store.root, self._next).table(name, columns, partition)
 
-    def replace(self, name: str, table: pa.Table) -> None:
-        """Replace all rows of a table."""
-        self._next.files[name] = [self._write(name, table, 0)] if table.num_rows else []
+    def replace(self, name: str, table: pa.Table, partition: int | None = None) -> None:
+        """Replace all rows of a table, or of one partition of it."""
+        kept = self._next.files.get(name, []) if partition is not None else []
+        self._next.files[name] = [entry for entry in kept if entry.partition != partition]
+        self.append(name, table, partition)
 
-    def append(self, name: str, table: pa.Table) -> None:
-        """Add rows to a table as a new file."""
-        if table.num_rows:
-            entries = self._next.files.setdefault(name, [])
-            entries.append(self._write(name, table, len(entries)))
+    def append(self, name: str, table: pa.Table, partition: int | None = None) -> None:
+        """Add rows to a table as new files: one, or one a partition that the rows are of.
 
-    def add_shard(self, path: Path, images: int) -> None:
+        Args:
+            name: of the table.
+            table: its rows, in any order.
+            partition: the one that all rows are of, when that is known.
+        """
+        entries = self._next.files.setdefault(name, [])
+        parts: list[tuple[int | None, pa.Table]] = [(partition, table)]
+        if name in PARTITIONED and partition is None:
+            parts = _cut(table, self._next.partition_rows)
+        entries += [self._write(name, part, number) for number, part in parts if part.num_rows]
+
+    def add_shard(self, path: AnyPath, images: int, size: int, sha256: str) -> None:
         """Take a finished shard, already at its place under `shards/`, into the generation."""
         self._written.append(path)
-        relative = path.relative_to(self._store.root).as_posix()
-        size = path.stat().st_size
-        entry = StoredFile(relative, images, size, sha256_file(path))
+        entry = StoredFile(f"shards/{path.name}", images, size, sha256)
         self._next.files.setdefault("shards", []).append(entry)
 
     def publish(self) -> None:
@@ -206,6 +274,8 @@ class Commit:
         now = time.time()
         for path in _paths(self._store.manifest) - _paths(self._next):
             self._next.retired[path] = now
+        if self._store.lock is not None:
+            self._store.lock.verify()
         write_text(self._store.root / MANIFEST, self._next.to_json())
         self._store.manifest = self._next
         self._written.clear()
@@ -219,40 +289,61 @@ class Commit:
             path.unlink(missing_ok=True)
         self._written.clear()
 
-    def _write(self, name: str, table: pa.Table, part: int) -> StoredFile:
-        relative = f"{name}-{self._next.generation:06d}-{part:03d}.parquet"
+    def _write(self, name: str, table: pa.Table, partition: int | None) -> StoredFile:
+        generation = f"{self._next.generation:06d}"
+        cut = f"-{generation}" if partition is None else f"/{generation}-{partition:05d}"
+        relative = f"{name}{cut}-{self._counts[name + cut]:03d}.parquet"
+        self._counts[name + cut] += 1
         path = self._store.root / relative
-        with atomic_file(path) as temporary, open(temporary, "wb") as file:
+        with atomic_file(path) as temporary:
             self._written.append(path)
-            pq.write_table(table.cast(TABLES[name]), file, compression="zstd")
-        return StoredFile(relative, table.num_rows, path.stat().st_size, sha256_file(path))
+            with open(temporary, "wb") as file:
+                pq.write_table(table.cast(TABLES[name]), file, compression="zstd")
+            size, sha256 = temporary.stat().st_size, sha256_file(temporary)
+        return StoredFile(relative, table.num_rows, size, sha256, partition)
+
+
+def _cut(table: pa.Table, partition_rows: int) -> list[tuple[int | None, pa.Table]]:
+    """The rows of each partition, in their order."""
+    numbers = table["row"].to_numpy() // partition_rows
+    found = np.unique(numbers)
+    if len(found) == 1:  # nothing to copy
+        return [(int(found[0]), table)]
+    return [(int(number), table.filter(pa.array(numbers == number))) for number in found]
 
 
 def _paths(manifest: Manifest) -> set[str]:
     return {entry.path for entries in manifest.files.values() for entry in entries}
 
 
-def _own_files(root: Path) -> Iterator[Path]:
-    """Files whose names this module gives, whole or half-written."""
-    for path in (*root.glob("*"), *root.glob("shards/*")):
-        name = path.relative_to(root).as_posix().removesuffix(PARTIAL)
-        if path.is_file() and (_OWN_NAME.fullmatch(name) or name == MANIFEST):
-            yield path
+def _own_files(root: AnyPath) -> Iterator[tuple[str, AnyPath]]:
+    """Files whose names this module gives, whole or half-written, by name within the database."""
+    for path in root.glob("*"):
+        if path.name == MANIFEST or path.name == MANIFEST + PARTIAL or _is_own(path.name):
+            yield path.name, path
+    for folder in (*PARTITIONED, "shards"):
+        for path in (root / folder).glob("*"):
+            if _is_own(f"{folder}/{path.name}"):
+                yield f"{folder}/{path.name}", path
 
 
-def _is_free(root: Path) -> bool:
+def _is_own(name: str) -> bool:
+    return _OWN_NAME.fullmatch(name.removesuffix(PARTIAL)) is not None
+
+
+def _is_free(root: AnyPath) -> bool:
     """Whether a folder without a manifest is empty, or was left by a killed first commit.
 
     Where a first commit was killed, a database that lost its manifest would look the same but for
     its lock file: the lock is there in both, so more than a first generation is left alone.
     """
-    own = set(_own_files(root))
+    own = {path for _, path in _own_files(root)}
     others = {path for path in root.rglob("*") if path.is_file()} - own - {root / LOCK}
-    first = all("-000001-" in path.name or path.name.endswith(PARTIAL) for path in own)
+    first = all(_FIRST.search(name) or name.endswith(PARTIAL) for name, _ in _own_files(root))
     return not others and first and (not own or (root / LOCK).exists())
 
 
-def _sweep(root: Path, manifest: Manifest) -> None:
+def _sweep(root: AnyPath, manifest: Manifest) -> None:
     """Remove half-written files, those of killed commands, and what was replaced long ago."""
     kept = _paths(manifest) | {MANIFEST}
     now = time.time()
@@ -261,26 +352,6 @@ def _sweep(root: Path, manifest: Manifest) -> None:
             kept.add(name)
         else:
             del manifest.retired[name]
-    for path in _own_files(root):
-        if path.relative_to(root).as_posix() not in kept:
+    for name, path in _own_files(root):
+        if name not in kept:
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writer_lock(root: Path, purpose: str) -> Iterator[None]:
-    """Hold the database's only writer lock; the operating system drops it when the owner dies."""
-    path = root / LOCK
-    with open(path, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            raise DatabaseError(root, f"locked by {owner}", "wait until it has ended") from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {os.uname().nodename} ({purpose})")
-        file.flush()
-        yield
-        file.seek(0)
-        file.truncate()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
 
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit, table
 
 
 def evaluate(
     model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")],
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     split: str = "validation",
     part: Literal["all", "multi", "single"] = "all",

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-from tyro.conf import Positional
-
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit
 
 
 def pack(
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     shard_megabytes: int = 512,
     json: Json = False,

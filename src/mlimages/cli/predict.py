@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit
 
 
 def predict(
     model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")],
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     out: Path,
     split: str | None = None,

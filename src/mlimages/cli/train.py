@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tyro.conf import Positional
 
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     out: Path,
     recipe: str | None = None,

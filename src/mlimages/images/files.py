@@ -7,6 +7,12 @@ import threading
 import weakref
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from mlimages.storage import AnyPath
 
 
 class OpenFile:
@@ -37,6 +43,25 @@ class OpenFile:
             os.close(self._descriptor)
 
 
+class RemoteFile:
+    """An object of an object store, read by ranges."""
+
+    def __init__(self, path: UPath) -> None:
+        self._path = path
+        self._size = int(path.stat().st_size)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes at an offset; fewer than `length` only at the end of the object."""
+        end = min(offset + length, self._size)
+        return (
+            self._path.fs.cat_file(self._path.path, start=offset, end=end) if offset < end else b""
+        )
+
+    def size(self) -> int:
+        """Length of the object in bytes."""
+        return self._size
+
+
 _CACHES: weakref.WeakSet[OpenFiles] = weakref.WeakSet()
 
 
@@ -45,7 +70,7 @@ class OpenFiles:
 
     def __init__(self, limit: int = 128) -> None:
         self._limit = limit
-        self._files: OrderedDict[Path, OpenFile] = OrderedDict()
+        self._files: OrderedDict[AnyPath, OpenFile | RemoteFile] = OrderedDict()
         self.renew_lock()
         _CACHES.add(self)
 
@@ -53,14 +78,14 @@ class OpenFiles:
         """Replace the lock: in a forked process nobody is left to release it."""
         self._lock = threading.Lock()
 
-    def get(self, path: Path) -> OpenFile:
+    def get(self, path: AnyPath) -> OpenFile | RemoteFile:
         """The open file at `path`; raises OSError when it cannot be opened."""
         with self._lock:
             file = self._files.get(path)
             if file is not None:
                 self._files.move_to_end(path)
                 return file
-        file = OpenFile(path)
+        file = OpenFile(path) if isinstance(path, Path) else RemoteFile(path)
         with self._lock:
             file = self._files.setdefault(path, file)
             while len(self._files) > self._limit:

@@ -16,8 +16,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
@@ -28,7 +27,10 @@ from mlimages.images.reading import open_uri
 from mlimages.images.rejection import Reason, RejectedError
 from mlimages.progress import track
 from mlimages.schemas import REJECTS, SHARD_INDEX
-from mlimages.storage import atomic_file
+from mlimages.storage import atomic_file, located, sha256_file
+
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
 
 SHARD_BYTES = 512_000_000
 STAGE = "pack"
@@ -62,12 +64,16 @@ class PackedShard:
         number: of the shard.
         index: schemas.SHARD_INDEX of its images, in the order of the entries.
         rejects: schemas.REJECTS. Over all shards, index + rejects = entries.
+        size: of the tar in bytes.
+        sha256: of the tar, hexadecimal.
     """
 
-    path: Path | None
+    path: AnyPath | None
     number: int
     index: pa.Table
     rejects: pa.Table
+    size: int = 0
+    sha256: str = ""
 
 
 def shard_name(number: int) -> str:
@@ -77,7 +83,7 @@ def shard_name(number: int) -> str:
 
 def pack_shards(
     entries: Iterable[PackEntry],
-    directory: Path | str,
+    directory: AnyPath | str,
     first_number: int = 0,
     *,
     shard_bytes: int = SHARD_BYTES,
@@ -102,21 +108,23 @@ def pack_shards(
         InputError: an id is unsafe or occurs twice in a shard.
         StorageError: the disk is full or not writable.
     """
-    directory = Path(directory)
+    directory = located(directory)
     with _verified(entries, threads or os.cpu_count() or 1, total) as images:
         rejects = _Rejects()
         waiting = _next_good(images, rejects)
         number = first_number
         while waiting is not None:
             path = directory / shard_name(number)
-            with atomic_file(path) as temporary, open(temporary, "wb", buffering=1 << 20) as file:
-                shard = _ShardWriter(file, number)
-                while waiting is not None and shard.has_room(waiting, shard_bytes):
-                    shard.add(waiting)
-                    waiting = _next_good(images, rejects)
-                shard.close()
+            with atomic_file(path) as temporary:
+                with open(temporary, "wb", buffering=1 << 20) as file:
+                    shard = _ShardWriter(file, number)
+                    while waiting is not None and shard.has_room(waiting, shard_bytes):
+                        shard.add(waiting)
+                        waiting = _next_good(images, rejects)
+                    shard.close()
+                size, sha256 = temporary.stat().st_size, sha256_file(temporary)
             # The image in hand belongs to the next shard, and no reject came after it.
-            yield PackedShard(path, number, shard.index(), rejects.take())
+            yield PackedShard(path, number, shard.index(), rejects.take(), size, sha256)
             number += 1
         if rejects:
             yield PackedShard(None, number, SHARD_INDEX.empty_table(), rejects.take())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,10 @@ from mlimages.errors import DatabaseError
 from mlimages.images.decoding import decode
 from mlimages.images.files import OpenFiles
 from mlimages.images.packing import shard_name
+from mlimages.storage import located, service_errors
+
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
 
 _AGAIN = "restore it from a copy, or build and pack the database again"
 
@@ -25,7 +28,7 @@ class ShardReader:
     a forked process may go on with its parent's, and a pickled one opens its files anew.
     """
 
-    def __init__(self, directory: Path | str, index: pa.Table) -> None:
+    def __init__(self, directory: AnyPath | str, index: pa.Table) -> None:
         """Take the index in; opens no file yet.
 
         Args:
@@ -35,7 +38,7 @@ class ShardReader:
         Raises:
             DatabaseError: a row occurs twice in the index.
         """
-        self.directory = Path(directory)
+        self.directory = located(directory)
         rows = _column(index, "row")
         order = None
         if not np.all(rows[1:] > rows[:-1]):
@@ -73,11 +76,14 @@ class ShardReader:
         path = self.directory / shard_name(int(self._shard[position]))
         offset, length = int(self._offset[position]), int(self._length[position])
         try:
-            data = self._files.get(path).read(offset, length)
+            with service_errors(path):
+                data = self._files.get(path).read(offset, length)
         except FileNotFoundError:
             raise DatabaseError(path, "shard is missing", _AGAIN) from None
         except OSError as error:
-            raise DatabaseError(path, f"cannot be read ({error.strerror})", _AGAIN) from None
+            raise DatabaseError(
+                path, f"cannot be read ({error.strerror or error})", _AGAIN
+            ) from None
         if len(data) != length or zlib.crc32(data) != self._crc32[position]:
             self._complain(path, row, offset, short=len(data) != length)
         return data
@@ -96,7 +102,7 @@ class ShardReader:
         found = position < len(self.rows) and self.rows[position] == row
         return position if found else None
 
-    def _complain(self, path: Path, row: int, offset: int, short: bool) -> NoReturn:
+    def _complain(self, path: AnyPath, row: int, offset: int, short: bool) -> NoReturn:
         # The index has no ids, but the member's header in the shard does, if it is intact.
         try:
             header = self._files.get(path).read(offset - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE)

@@ -1,15 +1,14 @@
 """What reading one source yields: images, facts about them, and what could not be read.
 
-Every format's reader fills a `ReadingBuilder` and returns its `Reading`, or where the source is
-large an iterator of them, each about some of the images. The counts reconcile: each entry that was
-read (a line, a photo, an annotation file) is either a kept image or a named reject.
+Every format's reader fills a `ReadingBuilder` and returns its `Reading`, or yields a stream of them
+(`streams.py`) when there may be more images than fit into memory. The counts reconcile: each entry
+that was read (a line, a photo, an annotation file) is either a kept image or a named reject.
 """
 
 from __future__ import annotations
 
-import itertools
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import InputError
-from mlimages.labels.identity import SAFE_ID, image_id, is_safe
+from mlimages.labels.identity import SAFE_ID, ListedImages, image_id, is_safe, is_url
+from mlimages.labels.string_index import all_distinct
 from mlimages.schemas import FACT_KINDS, READING_FACTS, READING_IMAGES, READING_REJECTS
 
 DEFAULT_SPLIT = "train"
@@ -46,6 +46,9 @@ class Reading:
         format: name of the format that was read.
         notes: remarks for the user, one line each.
         read: number of entries read; by default images + rejects.
+        places: string [images]; what the source lists, where that tells images without a URI
+            apart. In a stream one without either joins the image of its id. None: all of them do.
+        location: position of an image -> file or file:line, for a reject.
 
     Raises:
         InputError: a table that breaks one of these rules, or read != images + rejects.
@@ -61,6 +64,8 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     line_rejects: pa.Table = field(default_factory=_no_rejects)
     read: int | None = None
+    places: pa.Array | None = None
+    location: Callable[[int], str] | None = None
 
     def __post_init__(self) -> None:
         self.images = self.images.cast(READING_IMAGES).combine_chunks()
@@ -83,27 +88,14 @@ class Reading:
         return [
             (self.read != kept + lost, f"read {self.read}, but kept {kept} and rejected {lost}"),
             (ids.null_count > 0 or not pc.all(safe, min_count=0).as_py(), "an unsafe image id"),
-            (pc.count_distinct(ids).as_py() != kept, "an image id twice"),
+            (not all_distinct(ids.combine_chunks()), "an image id twice"),
+            (self.places is not None and len(self.places) != kept, "not a place an image"),
             (self.images["split"].null_count > 0, "an image without a split"),
             (bool(np.any((position < 0) | (position >= kept))), "a fact about no image"),
             (bool(np.any(facts["category"].to_numpy() < 0)), "a fact about no category"),
             (not np.all((confidence > 0) & (confidence <= 1)), "a confidence outside (0, 1]"),
             (not pc.all(kinds, min_count=0).as_py(), f"a fact whose kind is not in {FACT_KINDS}"),
         ]
-
-
-Readings = Reading | Iterator[Reading]
-"""What a reader returns: all of a source at once, or some images after the other."""
-
-
-def one_or_many(chunks: Iterator[Reading]) -> Readings:
-    """The only reading of a source, or all of several, made one after the other.
-
-    The first is made at once, so that a wrong path or layout is an error before anything is done.
-    """
-    first = next(chunks)
-    second = next(chunks, None)
-    return first if second is None else itertools.chain([first, second], chunks)
 
 
 class ReadingBuilder:
@@ -118,8 +110,10 @@ class ReadingBuilder:
         self.exhaustive: set[int] = set()
         self.notes: list[str] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in READING_IMAGES.names}
+        self._listed = ListedImages()
+        self._places: list[str | None] = []
+        self._locations: list[str] = []
         self._positions: dict[str, int] = {}  # by id
-        self._places: set[str] = set()
         self._facts: dict[str, array] = {
             "image": array("i"),
             "category": array("i"),
@@ -159,26 +153,22 @@ class ReadingBuilder:
         An image listed before is a reject: the same URI or place, or the same name once with a URI
         and once without.
         """
-        listed_url = place if place and place.startswith(("http://", "https://")) else None
-        place = uri if uri is not None else f"{self.source}:{place or preferred}"
+        listed = place
+        place = uri if uri is not None else f"{self.source}:{listed or preferred}"
         if not _encodable(place) or not _encodable(preferred or ""):
             self.reject(location, "its name is not valid UTF-8")
             return None
         if "\0" in place:
             self.reject(location, "its name holds a zero byte")
             return None
-        hashed = image_id(listed_url or place)
-        name = preferred if preferred is not None and is_safe(preferred) else hashed
-        if place in self._places:
-            self.reject(location, f"image {name} was listed before")
+        hashed = image_id(listed if listed and is_url(listed) else place)
+        wanted = preferred if preferred is not None and is_safe(preferred) else hashed
+        name = self._listed.admit(wanted, hashed, place, uri is not None)
+        if name is None:
+            self.reject(location, f"image {wanted} was listed before")
             return None
-        if name in self._positions:
-            if (uri is None) != (self._columns["uri"][self._positions[name]] is None):
-                self.reject(location, f"image {name} was listed before")
-                return None
-            name = hashed  # another image that the source calls the same
-        self._places.add(place)
-        position = self._positions[name] = len(self._positions)
+        self._places.append(listed)
+        self._locations.append(location)
         width, height = size or (None, None)
         description |= {"id": name, "uri": uri, "split": split or DEFAULT_SPLIT}
         description |= {"licence": licence, "author": author, "width": width, "height": height}
@@ -187,16 +177,17 @@ class ReadingBuilder:
             values.append(_printable(value) if isinstance(value, str) else value)
         if description:
             raise TypeError(f"no such column of an image: {', '.join(description)}")
-        return position
+        self._positions[name] = len(self._locations) - 1
+        return len(self._locations) - 1
 
-    def position_of(self, preferred: str) -> int | None:
-        """The position of an image taken in before by the source's own name, when that is safe."""
-        return self._positions.get(preferred)
+    def position_of(self, name: str) -> int | None:
+        """The position of an image taken in before, by its id."""
+        return self._positions.get(name)
 
     @property
     def is_full(self) -> bool:
         """Whether it is time for the next chunk."""
-        return len(self._positions) >= CHUNK_IMAGES or len(self._present) >= CHUNK_FACTS
+        return len(self._locations) >= CHUNK_IMAGES or len(self._present) >= CHUNK_FACTS
 
     def take(self) -> Reading:
         """The reading of what was collected; then begin anew, for the same source."""
@@ -262,6 +253,8 @@ class ReadingBuilder:
             notes=self.notes,
             line_rejects=_location_table(self._line_rejects),
             read=read,
+            places=pa.array(self._places, pa.string()),
+            location=self._locations.__getitem__,
         )
 
     def _build_facts(self) -> pa.Table:
@@ -286,8 +279,8 @@ class ReadingBuilder:
                 "category": columns["category"][kept].astype(np.int32),
                 "present": present[kept],
                 "confidence": columns["confidence"][kept].astype(np.float32),
-                "kind": pa.DictionaryArray.from_arrays(kinds[kept], list(FACT_KINDS)).cast(
-                    pa.string()
+                "kind": pa.DictionaryArray.from_arrays(
+                    pa.array(kinds[kept], pa.int32()), list(FACT_KINDS)
                 ),
             },
             schema=READING_FACTS,

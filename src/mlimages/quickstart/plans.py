@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Readings
 from mlimages.labels.sources import coco_yolo, imagenet, table, voc
+from mlimages.labels.streams import Readings
 from mlimages.quickstart.dataset import write_scenes
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.training.recipe import Recipe, find_recipe

@@ -17,7 +17,7 @@ from tests.labels.tiny import CAR, DOG, KEYS, PERSON, TAXONOMY, VEHICLE
 from mlimages.errors import InputError
 from mlimages.labels import reading as reading_module
 from mlimages.labels.reading import Reading
-from mlimages.labels.sources import open_images_labels, streams
+from mlimages.labels.sources import line_blocks, open_images_labels
 from mlimages.labels.sources.files import split_of_file
 from mlimages.labels.sources.open_images import read
 
@@ -196,13 +196,17 @@ def test_a_checksum_that_is_none_is_named(tmp_path: Path, label_map: Path) -> No
 def test_a_line_without_end_is_skipped_and_named(
     tmp_path: Path, label_map: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "MAXIMUM_LINE", 200)
+    for module, name in (
+        (line_blocks, "BLOCK_BYTES"),
+        (line_blocks, "MOST_LINE_BYTES"),
+        (open_images_labels, "MOST_LINE_BYTES"),
+    ):
+        monkeypatch.setattr(module, name, 200)
     rows = [f"{ONE},verification,/m/0bt9lr,1", "x" * 5000, f"{TWO},verification,/m/0bt9lr,1"]
     file = write(tmp_path / "labels.csv", LABELS + "\n".join(rows) + "\n")
     reading = read(file, TAXONOMY, label_map=label_map)
     assert column(reading, "id") == [ONE, TWO]
-    (place,) = rejects(reading, tmp_path)
-    assert place == "labels.csv:3"
+    assert rejects(reading, tmp_path) == {"labels.csv:3": "longer than 200 bytes"}
 
 
 def test_a_cut_archive_gives_what_can_be_read(tmp_path: Path, label_map: Path) -> None:
@@ -219,7 +223,7 @@ def test_more_images_than_a_chunk_holds_come_in_several(
     tmp_path: Path, label_map: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_module, "CHUNK_IMAGES", 10)
-    monkeypatch.setattr(streams, "MAXIMUM_LINE", 400)
+    monkeypatch.setattr(line_blocks, "BLOCK_BYTES", 400)
     rows = [f"{i // 2:016x},verification,/m/0bt9lr,{i % 2}" for i in range(100)]
     file = write(tmp_path / "labels.csv", LABELS + "\n".join(rows) + "\n")
     chunks = read(file, TAXONOMY, label_map=label_map)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlimages.labels.reading import Readings
 from mlimages.labels.sources import (
     coco,
     coco_yolo,
@@ -18,6 +17,7 @@ from mlimages.labels.sources import (
     voc,
     webdataset,
 )
+from mlimages.labels.streams import Readings
 
 SOURCES: dict[str, Callable[..., Readings]] = {
     "tencent": tencent.read,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.coco_json import (
     Annotations,
     annotation_files,
@@ -21,6 +21,7 @@ from mlimages.labels.sources.coco_json import (
 )
 from mlimages.labels.sources.files import PhotoFinder, split_of_file
 from mlimages.labels.sources.label_space import Meaning, find_label_map
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
 

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.class_names import class_resolver
 from mlimages.labels.sources.files import SPLIT_FOLDERS
 from mlimages.labels.sources.label_space import find_label_map
 from mlimages.labels.sources.streams import absolute, files_of, name_of, stem_of, suffix_of
 from mlimages.labels.sources.table import TableReader, resolver
 from mlimages.labels.sources.table_rows import KINDS
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError, UnknownCategoryError
-from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import (
     SPLIT_FOLDERS,
     DamagedTarError,
@@ -38,6 +38,7 @@ from mlimages.labels.sources.files import (
     tar_uri,
 )
 from mlimages.labels.sources.streams import absolute, is_remote, name_of, read_lines
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.wordnet import wordnet

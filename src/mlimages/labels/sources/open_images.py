@@ -25,12 +25,13 @@ from pathlib import Path
 
 from mlimages.errors import InputError
 from mlimages.labels.identity import is_safe
-from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import SPLIT_FOLDERS, PhotoFinder, split_of_file
 from mlimages.labels.sources.label_space import Meaning, find_label_map, label_meanings
 from mlimages.labels.sources.open_images_labels import NEEDED, LabelReader
 from mlimages.labels.sources.streams import absolute, files_of, name_of, read_lines, suffix_of
 from mlimages.labels.sources.table_rows import delimited_rows
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import PACKAGED, LabelMap

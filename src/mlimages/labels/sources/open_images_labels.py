@@ -25,7 +25,8 @@ from pyarrow import csv as arrow_csv
 from mlimages.labels.identity import is_safe
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.label_space import Meaning
-from mlimages.labels.sources.streams import LineBlock, name_of, read_blocks
+from mlimages.labels.sources.line_blocks import MOST_LINE_BYTES, Block, blocks_of
+from mlimages.labels.sources.streams import name_of
 from mlimages.labels.sparse import expand
 from mlimages.progress import track
 from mlimages.schemas import FACT_KINDS
@@ -35,6 +36,7 @@ _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
 _ZERO = re.compile(r"[0.]+([eE].*)?", re.ASCII)
 _KINDS = {name: FACT_KINDS.index(name) for name in ("asserted", "verified", "machine")}
 _BOX = "box"
+MOST_LABEL = 200  # letters of a class
 
 
 class Stance(NamedTuple):
@@ -71,15 +73,15 @@ class LabelReader:
             split: of images that no other file listed.
         """
         boxes = "xmin" in header
-        for block in track(read_blocks(path), name_of(path), unit="blocks"):
-            if block.data is None:
-                self.builder.reject(f"{path}:{block.number}", block.wrong)
+        for block in track(blocks_of(path), name_of(path), unit="blocks"):
+            if block.wrong:
+                self.builder.reject(f"{path}:{block.first}", block.wrong)
                 continue
-            if block.number == 1:
-                block = LineBlock(2, block.data.partition(b"\n")[2], "")
+            if block.first == 1:
+                block = Block(2, block.data.partition(b"\n")[2])
                 if not block.data:
                     continue
-            columns = _columns(block.data or b"", header)
+            columns = _columns(block.data, header)
             if columns is None or not self._take(columns, boxes, split):
                 self._take_rows(path, block, header, boxes, split)
             if self.builder.is_full:
@@ -90,7 +92,10 @@ class LabelReader:
         ids = columns["imageid"].dictionary.to_pylist()
         stances = [parse_confidence(text) for text in columns["confidence"].dictionary.to_pylist()]
         sources = columns["source"].dictionary.to_pylist()
+        labels = columns["labelname"].dictionary.to_pylist()
         kinds = np.array([_kind(_BOX if boxes else name) for name in sources], np.int8)
+        if max(map(len, labels), default=0) > MOST_LABEL:
+            return False
         if not all(map(is_safe, ids)) or any(isinstance(stance, str) for stance in stances):
             return False
         said = np.array(stances, dtype=np.float64).reshape(-1, 2)[_codes(columns["confidence"])]
@@ -100,7 +105,6 @@ class LabelReader:
         images = np.array([self._image(name, "", split) for name in ids], np.int32)
         if len(images) and images.min() < 0:  # cannot be: a safe id without a place is always new
             return False
-        labels = columns["labelname"].dictionary.to_pylist()
         code = _codes(columns["labelname"])
         counts = np.bincount(code, minlength=len(labels))
         meanings = [self._known(label, int(n)) for label, n in zip(labels, counts, strict=True)]
@@ -117,11 +121,10 @@ class LabelReader:
         return True
 
     def _take_rows(
-        self, path: str, block: LineBlock, header: list[str], boxes: bool, split: str | None
+        self, path: str, block: Block, header: list[str], boxes: bool, split: str | None
     ) -> None:
         """Take in a block row by row, naming those that are wrong."""
-        lines = (block.data or b"").removesuffix(b"\n").split(b"\n")
-        for number, line in enumerate(lines, block.number):
+        for number, line in block.lines():
             location = f"{path}:{number}"
             values = _split_row(line, header)
             if isinstance(values, str):
@@ -138,6 +141,9 @@ class LabelReader:
                 stance = "a confidence of 0 that nobody verified says nothing"
             if isinstance(stance, str):
                 self.builder.reject_line(location, stance)
+                continue
+            if len(row["labelname"]) > MOST_LABEL:
+                self.builder.reject_line(location, f"{row['labelname'][:80]!r}... is no class")
                 continue
             meaning = self._known(row["labelname"], 1)
             if not stance.present and not meaning.denies:
@@ -216,8 +222,10 @@ def _codes(column: pa.DictionaryArray) -> NDArray[np.int32]:
 
 def _split_row(line: bytes, header: list[str]) -> list[str] | str:
     """The values of a row, or what is wrong with it."""
+    if len(line) > MOST_LINE_BYTES:
+        return f"longer than {MOST_LINE_BYTES:,} bytes"
     try:
-        text = line.removesuffix(b"\r").decode("utf-8")
+        text = line.decode("utf-8")
         values = next(csv.reader([text], strict=True), [])
     except UnicodeDecodeError:
         return "not UTF-8 text"

@@ -19,6 +19,7 @@ from mlimages.errors import InputError
 MAXIMUM_LINE = 1 << 20
 """Bytes of the longest line that is read; a longer one is skipped and named."""
 BUFFER_BYTES = 1 << 20
+_DAMAGED_BYTES = 1 << 16  # of an archive that are lost before damage
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 COMPRESSED = (".gz", ".zst", ".zstd")
 
@@ -123,7 +124,7 @@ def open_stream(place: Place) -> BinaryIO:
     for magic, codec in _MAGIC.items():
         if start.startswith(magic):
             inner = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
-            return cast(BinaryIO, io.BufferedReader(cast(Any, inner), BUFFER_BYTES))
+            return cast(BinaryIO, io.BufferedReader(cast(Any, inner), _DAMAGED_BYTES))
     return cast(BinaryIO, raw)
 
 
@@ -178,56 +179,6 @@ def read_lines(place: Place, maximum: int | None = None) -> Iterator[Line]:
                 yield Line(location, data.rstrip(b"\r\n").decode("utf-8"), "")
             except UnicodeDecodeError:
                 yield Line(location, None, "not UTF-8 text")
-
-
-class LineBlock(NamedTuple):
-    """Whole lines of a text file.
-
-    Attributes:
-        number: of the first line, from 1.
-        data: the lines as they are; None when they cannot be used.
-        wrong: why not; empty otherwise.
-    """
-
-    number: int
-    data: bytes | None
-    wrong: str
-
-
-def read_blocks(place: Place) -> Iterator[LineBlock]:
-    """A text file in blocks of whole lines, each of about MAXIMUM_LINE bytes.
-
-    A longer line is a block of its own without data, and so is damage, after which nothing comes.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
-    number, held = 1, b""
-    with open_stream(place) as stream:
-        while True:
-            try:
-                data = stream.read(MAXIMUM_LINE)
-                if number == 1 and not held:
-                    data = data.removeprefix(b"\xef\xbb\xbf")
-                end = data.rfind(b"\n") + 1
-                if data and not end and len(held) + len(data) > MAXIMUM_LINE:
-                    length = len(held) + len(data) + _skip_line(stream, MAXIMUM_LINE)
-                    yield LineBlock(
-                        number, None, f"{length:,} bytes long, more than {MAXIMUM_LINE:,}"
-                    )
-                    number, held = number + 1, b""
-                    continue
-            except OSError as error:
-                yield LineBlock(number, None, damage(error))
-                return
-            block, held = (held + data[:end], data[end:]) if end else (b"", held + data)
-            if not data:
-                block = held
-            if block:
-                yield LineBlock(number, block, "")
-                number += block.count(b"\n")
-            if not data:
-                return
 
 
 def damage(error: OSError) -> str:

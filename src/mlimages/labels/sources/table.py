@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 
 from mlimages.errors import InputError, UnknownCategoryError
-from mlimages.labels.reading import CHUNK_IMAGES, Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import CHUNK_IMAGES, Reading, ReadingBuilder
 from mlimages.labels.sources.files import stem
 from mlimages.labels.sources.label_space import find_label_map
 from mlimages.labels.sources.streams import Place, absolute, is_remote, name_of, stem_of
 from mlimages.labels.sources.table_rows import read_header, read_rows
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap

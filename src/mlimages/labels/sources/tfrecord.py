@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import range_uri, split_of_name, stem
 from mlimages.labels.sources.streams import files_of, is_remote, name_of
 from mlimages.labels.sources.tfrecord_files import (
@@ -23,6 +23,7 @@ from mlimages.labels.sources.tfrecord_files import (
     parse_example,
     read_records,
 )
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder, Readings, one_or_many
+from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.class_names import class_resolver
 from mlimages.labels.sources.files import (
     IMAGE_SUFFIXES,
@@ -35,6 +35,7 @@ from mlimages.labels.sources.json_values import MAXIMUM_ELEMENT, parse_json
 from mlimages.labels.sources.label_space import find_label_map
 from mlimages.labels.sources.streams import absolute, files_of, is_remote, name_of
 from mlimages.labels.sources.table import resolver
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
