@@ -33,3 +33,6 @@ SOURCES: dict[str, Callable[..., Readings]] = {
     "table": table.read,
 }
 """Format -> `read(path, taxonomy, *, source=..., split=..., ...)`."""
+
+WITH_ANCESTORS = ("tencent", "tfrecord")
+"""Formats whose images are meant to carry the ancestors of their tags."""

@@ -124,36 +124,30 @@ def tar_members(
         DamagedTarError: after the members that could still be read.
     """
     try:
-        with (
-            open(path, "rb") as file,
-            tarfile.open(fileobj=_Window(file, offset, length), mode="r:") as archive,
-        ):
-            size = archive.fileobj.seek(0, os.SEEK_END)  # type: ignore[union-attr]
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header it has seen
-                if member.isreg() and member.sparse is None:
-                    _check_inside(member, size)
-                if not member.isdir():
-                    yield member
-            _check_end(archive)
+        with open(path, "rb") as file:
+            window = _Window(file, offset, length)
+            with tarfile.open(fileobj=window, mode="r:") as archive:
+                yield from _members(archive, window)
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise DamagedTarError(str(error)) from None
     except RecursionError:  # tarfile follows a chain of extended headers by calling itself
         raise DamagedTarError("too many headers of one member") from None
 
 
-def _check_inside(member: tarfile.TarInfo, size: int) -> None:
-    """Raise unless the archive holds a member's bytes: tarfile looks only at the next header."""
-    if member.offset_data + member.size > size:
-        raise tarfile.ReadError(f"{member.name} is cut off")
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """Raise unless the archive ends here: tarfile takes any broken header for the end."""
-    offset = archive.offset  # type: ignore[attr-defined]
-    archive.fileobj.seek(offset)  # type: ignore[union-attr]
-    if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):  # type: ignore[union-attr]
-        raise tarfile.ReadError(f"broken header at byte {offset:,}")
+def _members(archive: tarfile.TarFile, window: _Window) -> Iterator[tarfile.TarInfo]:
+    """The members of an open tar; what tarfile overlooks raises ReadError."""
+    size = window.seek(0, os.SEEK_END)
+    while (member := archive.next()) is not None:
+        archive.members = []  # type: ignore[attr-defined]  # else it keeps every header it has seen
+        plain = member.isreg() and member.sparse is None
+        if plain and member.offset_data + member.size > size:
+            raise tarfile.ReadError(f"{member.name} is cut off")
+        if not member.isdir():
+            yield member
+    end = archive.offset  # type: ignore[attr-defined]
+    window.seek(end)
+    if window.read(tarfile.BLOCKSIZE).strip(b"\0"):  # it takes any broken header for the end
+        raise tarfile.ReadError(f"broken header at byte {end:,}")
 
 
 class _Window(io.RawIOBase):

@@ -74,7 +74,8 @@ def _blocks(file: BinaryIO) -> Iterator[Block]:
 
 def _read_block(file: BinaryIO) -> tuple[bytes, str]:
     """About BLOCK_BYTES, fewer only at the end or before damage, and what the damage is."""
-    pieces, size = [], 0
+    pieces: list[bytes] = []
+    size = 0
     while size < BLOCK_BYTES:
         try:
             # In small reads, since one that meets damage gives nothing.

@@ -110,6 +110,20 @@ def files_of(place: Place) -> list[str]:
     return sorted(file for file in found if "/." not in file[hidden:])
 
 
+def size_of(place: Place) -> int:
+    """Length of a file in bytes, as it is stored.
+
+    Raises:
+        InputError: it cannot be reached.
+    """
+    if not is_remote(place):
+        with _named(place):
+            return os.path.getsize(place)
+    filesystem, path = _remote(place)
+    with _named(place):
+        return filesystem.size(path)
+
+
 def open_stream(place: Place) -> BinaryIO:
     """Open a file for reading from front to back, decompressed when its first bytes say so.
 
@@ -167,16 +181,18 @@ def read_lines(place: Place, maximum: int | None = None) -> Iterator[Line]:
                 if not data:
                     return
                 if len(data) == limit and not data.endswith(b"\n"):
-                    length = limit + _skip_line(stream, limit)
-                    yield Line(location, None, f"{length:,} bytes long, more than {maximum:,}")
-                    continue
+                    _skip_line(stream, limit)
             except OSError as error:
                 yield Line(location, None, damage(error))
                 return
             if number == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")  # the mark some editors put first
+            data = data.rstrip(b"\r\n")
+            if len(data) > maximum:
+                yield Line(location, None, f"longer than {maximum:,} bytes")
+                continue
             try:
-                yield Line(location, data.rstrip(b"\r\n").decode("utf-8"), "")
+                yield Line(location, data.decode("utf-8"), "")
             except UnicodeDecodeError:
                 yield Line(location, None, "not UTF-8 text")
 
@@ -186,14 +202,10 @@ def damage(error: OSError) -> str:
     return f"the rest of the file cannot be read ({error.strerror or error})"
 
 
-def _skip_line(stream: BinaryIO, limit: int) -> int:
-    """Read to the end of a line; how many bytes that took."""
-    length = 0
-    while piece := stream.readline(limit):
-        length += len(piece)
-        if piece.endswith(b"\n"):
-            break
-    return length
+def _skip_line(stream: BinaryIO, limit: int) -> None:
+    """Read to the end of a line, no more than `limit` bytes at once."""
+    while (piece := stream.readline(limit)) and not piece.endswith(b"\n"):
+        pass
 
 
 def _remote(place: Place) -> tuple[Any, str]:

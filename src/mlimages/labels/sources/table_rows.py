@@ -204,10 +204,9 @@ class _TextLines:
         self.number += 1
         if len(line) < MAXIMUM_LINE or line.endswith(("\n", "\r")):
             return line
-        length = len(line)
-        while not line.endswith(("\n", "\r")) and (line := self._file.readline(MAXIMUM_LINE)):
-            length += len(line)
-        raise csv.Error(f"{length:,} letters long, more than {MAXIMUM_LINE:,}")
+        while (line := self._file.readline(MAXIMUM_LINE)) and not line.endswith(("\n", "\r")):
+            pass
+        raise csv.Error(f"longer than {MAXIMUM_LINE:,} letters")
 
     def close(self) -> None:
         """Close the file."""
