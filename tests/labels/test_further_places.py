@@ -84,7 +84,7 @@ def test_an_image_listed_by_its_id_alone_keeps_what_is_known_of_it(tmp_path: Pat
 
 
 def test_an_unknown_column_is_refused() -> None:
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(KeyError, match="colour"):
         reading("a", {"uri": "/a.jpg", "colour": "red"})
 
 

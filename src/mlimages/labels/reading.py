@@ -109,7 +109,11 @@ class ReadingBuilder:
         self.source, self.format, self.single_label = source, format, single_label
         self.exhaustive: set[int] = set()
         self.notes: list[str] = []
-        self._columns: dict[str, list[Any]] = {name: [] for name in READING_IMAGES.names}
+        self._ids: list[str] = []
+        self._uris: list[str | None] = []
+        self._splits: list[str] = []
+        # Column -> position -> value: most sources say little of an image.
+        self._described: dict[str, dict[int, Any]] = {name: {} for name in READING_IMAGES.names[3:]}
         self._listed = ListedImages()
         self._places: list[str | None] = []
         self._locations: list[str] = []
@@ -169,16 +173,17 @@ class ReadingBuilder:
             return None
         self._places.append(listed)
         self._locations.append(location)
-        width, height = size or (None, None)
-        description |= {"id": name, "uri": uri, "split": split or DEFAULT_SPLIT}
-        description |= {"licence": licence, "author": author, "width": width, "height": height}
-        for column, values in self._columns.items():
-            value = description.pop(column, None)
-            values.append(_printable(value) if isinstance(value, str) else value)
-        if description:
-            raise TypeError(f"no such column of an image: {', '.join(description)}")
-        self._positions[name] = len(self._locations) - 1
-        return len(self._locations) - 1
+        position = self._positions[name] = len(self._ids)
+        self._ids.append(name)
+        self._uris.append(uri)
+        self._splits.append(split or DEFAULT_SPLIT)
+        if size is not None:
+            description["width"], description["height"] = size
+        for column, value in (("licence", licence), ("author", author), *description.items()):
+            if value is not None:
+                known = _printable(value) if isinstance(value, str) else value
+                self._described[column][position] = known
+        return position
 
     def position_of(self, name: str) -> int | None:
         """The position of an image taken in before, by its id."""
@@ -244,7 +249,7 @@ class ReadingBuilder:
         """The reading; `read` is the number of entries that the reader itself counted."""
         return Reading(
             source=self.source,
-            images=pa.table(self._columns, schema=READING_IMAGES),
+            images=self._build_images(),
             facts=self._build_facts(),
             rejects=_location_table(self._rejects),
             exhaustive=np.array(sorted(self.exhaustive), dtype=np.int32),
@@ -256,6 +261,15 @@ class ReadingBuilder:
             places=pa.array(self._places, pa.string()),
             location=self._locations.__getitem__,
         )
+
+    def _build_images(self) -> pa.Table:
+        size = len(self._ids)
+        columns: list[Any] = [self._ids, self._uris, self._splits]
+        for name, known in self._described.items():
+            kind = READING_IMAGES.field(name).type
+            values = [known.get(position) for position in range(size)] if known else None
+            columns.append(pa.nulls(size, kind) if values is None else pa.array(values, kind))
+        return pa.table(dict(zip(READING_IMAGES.names, columns, strict=True)), READING_IMAGES)
 
     def _build_facts(self) -> pa.Table:
         """One fact a (image, category, present): the most confident, as when an object repeats."""

@@ -166,9 +166,13 @@ def _by_mid_or_name(
 
 
 def _find_photo(photos: PhotoFinder | None) -> Callable[[str], str | None]:
+    if photos is None:
+        return lambda name: None
+    find_place = photos.find
+
     def find(name: str) -> str | None:
         places = (f"{name}.jpg", *(f"{split}/{name}.jpg" for split in SPLIT_FOLDERS))
-        return next(filter(None, map(photos.find, places)), None) if photos is not None else None
+        return next(filter(None, map(find_place, places)), None)
 
     return find
 
