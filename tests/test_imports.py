@@ -23,7 +23,7 @@ ORDER = [
     ("taxonomy",),
     ("labels",),
     ("images",),
-    ("importing",),
+    ("importing", "completion"),
     ("database",),
     ("models", "losses", "metrics"),
     ("training",),

@@ -151,7 +151,7 @@ class _RejectIntake:
         self._held = []
 
     def _rows(self, rejects: pa.Table, stage: str) -> pa.Table:
-        """Entries without an image ("import"), or broken annotations of kept ones ("annotation")."""
+        """Entries without an image ("import"), or broken annotations of others ("annotation")."""
         size = rejects.num_rows
         return pa.table(
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -149,3 +151,21 @@ TABLES = {
 }
 PARTITIONED = ("images", "facts", "tags", "postings")
 """Tables with a column `row` that are kept in one or more files a partition of images."""
+
+WRITE_OPTIONS: dict[str, dict[str, Any]] = {
+    # One image's tags are read by its row group; one image's lists repeat in the next.
+    "tags": {
+        "row_group_size": 1 << 15,
+        "use_dictionary": ["confidences.list.element", "reasons.list.element"],
+        "column_encoding": {"row": "DELTA_BINARY_PACKED"},
+        "write_statistics": ["row"],
+    },
+    # One category's rows are read by the row groups whose statistics hold it.
+    "postings": {
+        "row_group_size": 1 << 18,
+        "use_dictionary": ["confidence", "reason"],
+        "column_encoding": {"category": "DELTA_BINARY_PACKED", "row": "DELTA_BINARY_PACKED"},
+        "write_statistics": ["category"],
+    },
+}
+"""How `pyarrow.parquet.write_table` writes a table, beyond `compression="zstd"` at level 1."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlimages.store import Commit
 
-MOST_WAITING = 3  # tables in memory that wait to be written
+MOST_WAITING = 2  # tables in memory that wait to be written
 
 
 class BackgroundCommit:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from typing import Any
 
 
 def available() -> bool:
@@ -14,7 +12,7 @@ def available() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def kernel(function: Function) -> Function:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function on arrays so that threads run it side by side.
 
     The machine code is kept for the next process, beside the package or in the user's own cache

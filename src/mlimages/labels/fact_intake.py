@@ -104,7 +104,7 @@ def _about(facts: pa.Table, rows: NDArray[np.int32]) -> pa.Table:
 
 
 def _unsaid(said: pa.Table, again: pa.Table) -> NDArray[np.bool_]:
-    """bool [again]: which facts of one source are neither among those said, nor earlier in again."""
+    """bool [again]: which facts of a source are neither among those said, nor earlier in again."""
     keys = np.concatenate([_keys(said), _keys(again)])
     confidences = np.concatenate(
         [table["confidence"].to_numpy().view(np.uint32) for table in (said, again)]

@@ -1,6 +1,6 @@
 """The images of a database that is being added to: found by id or place, partition by partition.
 
-In memory are 64-bit hashes of all ids, the partition that is being filled, and at most CACHED others.
+In memory are 64-bit hashes of all ids, the partition that is being filled, and CACHED others.
 """
 
 from __future__ import annotations

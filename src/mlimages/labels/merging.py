@@ -19,25 +19,26 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.labels.background import BackgroundCommit
+from mlimages.labels.chunk import (
+    BY_URI,
+    JOINED,
+    NEW,
+    REJECTED,
+    UNSEEN,
+    Chunk,
+    Listing,
+    comes_again,
+    same_place,
+)
 from mlimages.labels.fact_intake import FactIntake
 from mlimages.labels.gains import METADATA, appended, find_gains, first_uris, further_places
 from mlimages.labels.held_images import HeldImages
-from mlimages.labels.identity import image_id, is_url
+from mlimages.labels.identity import image_id
 from mlimages.labels.reading import Reading
-from mlimages.labels.streams import places_of
-from mlimages.labels.string_index import hash_function
+from mlimages.labels.string_index import StringIndex, hash_function
 from mlimages.schemas import IMAGES, READING_REJECTS, SPLITS
 
-NEW, REJECTED = -1, -2  # instead of the row of a known image
-
-# How an image was listed in a stream, as one number: 0 for not at all, JOINED for by its id alone,
-# else the hash of its place, of which the lowest bit says whether that is a URI.
-_UNSEEN, _JOINED, _BY_URI = np.uint64(0), np.uint64(2), np.uint64(1)
-_PLACED = np.uint64(4)
-_HASH = ~np.uint64(3)
-
 Rows = NDArray[np.int32]
-Listing = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,6 @@ class Taken:
     new_images: int
     merged_images: int
     rejects: pa.Table
-
-
-@dataclass
-class _Chunk:
-    """The images of a reading, column by column, and what is decided about each."""
-
-    source: str
-    ids: pa.Array
-    uris: pa.Array
-    places: pa.Array
-    listing: Listing
-    rows: Rows
-    names: dict[int, str]  # ids of those whose own is another image's
-
-    def key(self, position: int) -> tuple[str, str | None, str | None]:
-        """(id, uri, place) of an image."""
-        return tuple(c[position].as_py() for c in (self.ids, self.uris, self.places))  # type: ignore[return-value]
-
-    def other_id(self, position: int) -> str | None:
-        """The id of an image when its name is another one's: a hash of its place, if it has one."""
-        _, uri, place = self.key(position)
-        if place is not None and is_url(place):
-            return image_id(place)
-        if uri is None and place is None:
-            return None
-        return image_id(uri if uri is not None else f"{self.source}:{place}")
 
 
 class Merger:
@@ -95,21 +70,26 @@ class Merger:
         self.facts = FactIntake(writing, source)
         self._listing: Listing = np.zeros(self._held.count, np.uint64)  # by row
         self._splits: list[pa.Table] = []
+        self._places = StringIndex(self._hash)  # of this stream, but for its last chunk
+        self._last: Chunk | None = None
 
     def take(self, reading: Reading) -> Taken:
         """Merge one reading: its images, their splits, and its facts."""
         images = reading.images.combine_chunks()
-        chunk = self._chunk(images, reading)
+        chunk = Chunk.of(reading, self._hash)
         self._decide(chunk)
+        if not reading.named_by_place:
+            self._reject_repeated_places(chunk)
         known = np.flatnonzero(chunk.rows >= 0)
         new = np.flatnonzero(chunk.rows == NEW)
         lost = np.flatnonzero(chunk.rows == REJECTED)
         # A fact is looked for among earlier ones only where there may be some.
         may_repeat = np.zeros(len(chunk.rows), bool)
-        may_repeat[known] = self._spoke_before | (self._listing[chunk.rows[known]] != _UNSEEN)
+        may_repeat[known] = self._spoke_before | (self._listing[chunk.rows[known]] != UNSEEN)
         self._gain(images, chunk, known)
         self._append(images, chunk, new)
         self._remember(chunk)
+        self._last = None if reading.named_by_place else chunk
         self.facts.add(reading.facts, chunk.rows, may_repeat)
         for number in range(self._complete, self._held.complete):
             self.facts.write(number)
@@ -122,20 +102,7 @@ class Merger:
         self.facts.flush()
         self._write_splits()
 
-    def _chunk(self, images: pa.Table, reading: Reading) -> _Chunk:
-        ids, uris = images["id"].combine_chunks(), images["uri"].combine_chunks()
-        places = places_of(reading)
-        has_uri = uris.is_valid().to_numpy(zero_copy_only=False)
-        has_place = has_uri | places.is_valid().to_numpy(zero_copy_only=False)
-        keys = uris if has_uri.all() else places
-        if has_uri.any() and not has_uri.all():
-            keys = pc.coalesce(uris, places)
-        listing = (self._hash(keys) & _HASH) | _PLACED | has_uri.astype(np.uint64)
-        listing[~has_place] = _JOINED
-        rows = np.full(len(ids), NEW, np.int32)
-        return _Chunk(self._source, ids, uris, places, listing, rows, {})
-
-    def _decide(self, chunk: _Chunk) -> None:
+    def _decide(self, chunk: Chunk) -> None:
         """Fill the chunk's rows; the ones that need no thought all at once."""
         found = self._held.ids.find(chunk.ids)
         hits = np.flatnonzero(found >= 0)
@@ -153,22 +120,24 @@ class Merger:
         if len(self._held.places):
             nameless = np.ones(len(chunk.rows), bool)
             nameless[hits] = False
-            rest = np.flatnonzero(nameless & ((chunk.listing & _BY_URI) != 0))
+            rest = np.flatnonzero(nameless & ((chunk.listing & BY_URI) != 0))
             candidates = self._held.places.find(chunk.uris.take(pa.array(rest)))
             odd += rest[candidates >= 0].tolist()
         if odd:
             self._decide_one_by_one(chunk, sorted(odd), records)
+        if chunk.namesakes:
+            self._decide_namesakes(chunk)
 
-    def _are_plain(self, chunk: _Chunk, hits: NDArray, known: pa.Table) -> NDArray[np.bool_]:
+    def _are_plain(self, chunk: Chunk, hits: NDArray, known: pa.Table) -> NDArray[np.bool_]:
         """Which namesakes are the same image at first sight."""
         uris = chunk.uris.take(pa.array(hits))
         first = first_uris(known)
         agrees = pc.or_(pc.or_(uris.is_null(), first.is_null()), pc.equal(uris, first))
         agrees = agrees.fill_null(True).to_numpy(zero_copy_only=False)
-        unseen = self._listing[known["row"].to_numpy()] == _UNSEEN
-        return (unseen & agrees) | (chunk.listing[hits] == _JOINED)
+        unseen = self._listing[known["row"].to_numpy()] == UNSEEN
+        return (unseen & agrees) | (chunk.listing[hits] == JOINED)
 
-    def _decide_one_by_one(self, chunk: _Chunk, odd: list[int], namesakes: dict[int, dict]) -> None:
+    def _decide_one_by_one(self, chunk: Chunk, odd: list[int], namesakes: dict[int, dict]) -> None:
         hashed = {position: chunk.other_id(position) for position in odd}
         by_id = self._held.ids.find(pa.array(hashed.values(), pa.string()))
         by_uri = self._held.places.find(chunk.uris.take(pa.array(odd)))
@@ -191,20 +160,56 @@ class Merger:
                     image_id(f"{name} {hashed[position]}") if taken else hashed[position] or name
                 )
 
-    def _row_among(self, chunk: _Chunk, position: int, candidates: list[dict | None]) -> int:
+    def _row_among(self, chunk: Chunk, position: int, candidates: list[dict | None]) -> int:
         """The row of the candidate that is the same image, or NEW, or REJECTED."""
         uri = chunk.uris[position].as_py()
         mine = chunk.listing[position]
         for record in filter(None, candidates):
             seen = self._listing[record["row"]]
-            if seen not in (_UNSEEN, _JOINED) and mine != _JOINED:
-                if seen == mine or (seen ^ mine) & _BY_URI:
+            if seen not in (UNSEEN, JOINED) and mine != JOINED:
+                if comes_again(seen, mine):
                     return REJECTED
-            elif _same_place(uri, record["uris"], self._source in record["sources"]):
+            elif same_place(uri, record["uris"], self._source in record["sources"]):
                 return record["row"]
         return NEW
 
-    def _gain(self, images: pa.Table, chunk: _Chunk, known: NDArray) -> None:
+    def _reject_repeated_places(self, chunk: Chunk) -> None:
+        """Reject what an earlier chunk listed by another name."""
+        if self._last is not None:
+            kept = np.flatnonzero((self._last.rows >= 0) & (self._last.listing != JOINED))
+            self._places.add(self._last.keys.take(pa.array(kept)), self._last.rows[kept])
+        found = self._places.find(chunk.keys)
+        hits = np.flatnonzero((found >= 0) & (chunk.rows != REJECTED))
+        hits = hits[self._listing[found[hits]] == chunk.listing[hits]]
+        if len(hits):
+            known = self._held.fetch(found[hits])["uris"].to_pylist()
+            for position, held in zip(hits.tolist(), known, strict=True):
+                uri = chunk.uris[position].as_py()
+                if uri is None or uri in held:
+                    chunk.rows[position] = REJECTED
+                    chunk.names.pop(position, None)
+
+    def _decide_namesakes(self, chunk: Chunk) -> None:
+        """Images whose own name another one of the chunk has: by it they may be known too."""
+        positions = list(chunk.namesakes)
+        names = pa.array(chunk.namesakes.values(), pa.string())
+        found = self._held.ids.find(names)
+        known = np.flatnonzero(found >= 0)
+        records = self._held.fetch(found[known]).select(["row", "id", "uris"]).to_pylist()
+        for place, record in zip(known.tolist(), records, strict=True):
+            position = positions[place]
+            if record["id"] != names[place].as_py() or chunk.rows[position] == REJECTED:
+                continue
+            seen, mine = self._listing[record["row"]], chunk.listing[position]
+            if seen in (UNSEEN, JOINED):
+                if chunk.uris[position].as_py() in record["uris"]:
+                    chunk.rows[position] = record["row"]
+            elif comes_again(seen, mine):
+                chunk.rows[position] = REJECTED
+            if chunk.rows[position] != NEW:
+                chunk.names.pop(position, None)
+
+    def _gain(self, images: pa.Table, chunk: Chunk, known: NDArray) -> None:
         """Give known images what this listing adds to them."""
         while len(known):
             rows = chunk.rows[known]
@@ -220,7 +225,7 @@ class Merger:
                 self._held.gain(find_gains(self._held.fetch(at), at, more, self._source))
             known = np.delete(known, once)
 
-    def _append(self, images: pa.Table, chunk: _Chunk, new: NDArray) -> None:
+    def _append(self, images: pa.Table, chunk: Chunk, new: NDArray) -> None:
         if len(new) == 0:
             return
         chunk.rows[new] = rows = np.arange(
@@ -253,14 +258,14 @@ class Merger:
         if sum(table.num_rows for table in self._splits) > 4 * self._writing.partition_rows:
             self._write_splits()
 
-    def _remember(self, chunk: _Chunk) -> None:
+    def _remember(self, chunk: Chunk) -> None:
         if self._held.count > len(self._listing):
             grown = np.zeros(max(self._held.count, 2 * len(self._listing)), np.uint64)
             grown[: len(self._listing)] = self._listing
             self._listing = grown
         kept = np.flatnonzero(chunk.rows >= 0)
         rows, listing = chunk.rows[kept], chunk.listing[kept]
-        again = (listing == _JOINED) & (self._listing[rows] != _UNSEEN)
+        again = (listing == JOINED) & (self._listing[rows] != UNSEEN)
         self._listing[rows[~again]] = listing[~again]
 
     def _write_splits(self) -> None:
@@ -269,17 +274,11 @@ class Merger:
             self._splits = []
 
 
-def _same_place(uri: str | None, known: list[str], same_source: bool) -> bool:
-    """Whether an image of the same id is the same image; a source's URL and its copy are."""
-    if not uri or not known or uri in known:
-        return True
-    return same_source and all(is_url(uri) != is_url(other) for other in known)
-
-
-def _reject(reading: Reading, chunk: _Chunk, lost: NDArray) -> pa.Table:
+def _reject(reading: Reading, chunk: Chunk, lost: NDArray) -> pa.Table:
     rows = []
     for position in lost.tolist():
         name, uri, place = chunk.key(position)
+        name = reading.namesakes.get(position, name)
         where = reading.location(position) if reading.location is not None else uri or place
         rows.append({"location": where, "reason": f"image {name} was listed before"})
     return pa.Table.from_pylist(rows, schema=READING_REJECTS)

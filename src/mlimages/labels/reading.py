@@ -49,6 +49,10 @@ class Reading:
         places: string [images]; what the source lists, where that tells images without a URI
             apart. In a stream one without either joins the image of its id. None: all of them do.
         location: position of an image -> file or file:line, for a reject.
+        namesakes: position of an image -> its own safe name, where another image of this reading
+            has that name as its id.
+        named_by_place: whether a place gives the image's name, so that in a stream no place comes
+            by two names; else this is looked for.
 
     Raises:
         InputError: a table that breaks one of these rules, or read != images + rejects.
@@ -66,6 +70,8 @@ class Reading:
     read: int | None = None
     places: pa.Array | None = None
     location: Callable[[int], str] | None = None
+    namesakes: dict[int, str] = field(default_factory=dict)
+    named_by_place: bool = False
 
     def __post_init__(self) -> None:
         self.images = self.images.cast(READING_IMAGES).combine_chunks()
@@ -118,6 +124,7 @@ class ReadingBuilder:
         self._places: list[str | None] = []
         self._locations: list[str] = []
         self._positions: dict[str, int] = {}  # by id
+        self._namesakes: dict[int, str] = {}
         self._facts: dict[str, array] = {
             "image": array("i"),
             "category": array("i"),
@@ -171,6 +178,8 @@ class ReadingBuilder:
         if name is None:
             self.reject(location, f"image {wanted} was listed before")
             return None
+        if name != wanted:
+            self._namesakes[len(self._locations)] = wanted
         self._places.append(listed)
         self._locations.append(location)
         position = self._positions[name] = len(self._ids)
@@ -188,6 +197,10 @@ class ReadingBuilder:
     def position_of(self, name: str) -> int | None:
         """The position of an image taken in before, by its id."""
         return self._positions.get(name)
+
+    def id_of(self, position: int) -> str:
+        """The id of an image taken in before, by its position."""
+        return self._ids[position]
 
     @property
     def is_full(self) -> bool:
@@ -260,6 +273,7 @@ class ReadingBuilder:
             read=read,
             places=pa.array(self._places, pa.string()),
             location=self._locations.__getitem__,
+            namesakes=self._namesakes,
         )
 
     def _build_images(self) -> pa.Table:

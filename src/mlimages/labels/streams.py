@@ -86,6 +86,11 @@ def joined(readings: Readings) -> Reading:
         line_rejects=pa.concat_tables([chunk.line_rejects for chunk in chunks]),
         places=pa.concat_arrays([places_of(chunk) for chunk in chunks]),
         location=location,
+        namesakes={
+            image + int(first): name
+            for chunk, first in zip(chunks, first_of[:-1], strict=True)
+            for image, name in chunk.namesakes.items()
+        },
     )
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mlimages.labels.compiled import kernel
 
+
 @kernel
 def hash_spans(
     data: NDArray[np.uint8], starts: NDArray[np.int32], ends: NDArray[np.int32]

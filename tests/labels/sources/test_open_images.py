@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.labels.sources.writing import column, line_rejects, rejects, write
 from tests.labels.tiny import CAR, DOG, KEYS, PERSON, TAXONOMY, VEHICLE
 
+from mlimages.database import Database
 from mlimages.errors import InputError
 from mlimages.labels import reading as reading_module
 from mlimages.labels.reading import Reading
@@ -302,3 +303,18 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path: Path, label_map: Path)
 )
 def test_the_split_of_a_file(file: str, split: str | None) -> None:
     assert split_of_file(file) == split
+
+
+def test_an_image_with_a_photo_may_come_in_several_files_and_chunks(
+    tmp_path: Path, label_map: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_module, "CHUNK_IMAGES", 2)
+    monkeypatch.setattr(line_blocks, "BLOCK_BYTES", 64)
+    for number in range(6):
+        write(tmp_path / "photos" / f"{number:016x}.jpg")
+    for name, source, label in (("a", "verification", "/m/0bt9lr"), ("b", "machine", "/m/01g317")):
+        rows = [f"{n:016x},{source},{label},1\n" for n in range(6)]
+        write(tmp_path / "csv" / f"{name}.csv", LABELS + "".join(rows))
+    readings = read(tmp_path / "csv", TAXONOMY, label_map=label_map, images=tmp_path / "photos")
+    report = Database.create(tmp_path / "DB", TAXONOMY).add(readings)
+    assert (report.new_images, report.facts, report.rejected) == (6, 12, 0)

@@ -207,3 +207,16 @@ def test_the_tags_of_voc2012(shared_data: Path) -> None:
     assert tags(reading) == {
         name: {labels[tag][0] for tag in found.split()} for name, found in lines
     }
+
+
+def test_rows_of_an_image_in_several_chunks_all_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlimages.database import Database
+    from mlimages.labels.sources import table
+
+    monkeypatch.setattr(table, "CHUNK_IMAGES", 2)
+    rows = [f"Odd {n}.jpg,{tag}\n" for tag in ("dog", "car") for n in range(5)]
+    file = write(tmp_path / "t.csv", "path,tag\n" + "".join(rows))
+    report = Database.create(tmp_path / "DB", TAXONOMY).add(read(file, TAXONOMY))
+    assert (report.new_images, report.facts, report.rejected) == (5, 10, 0)

@@ -169,10 +169,16 @@ def _find_photo(photos: PhotoFinder | None) -> Callable[[str], str | None]:
     if photos is None:
         return lambda name: None
     find_place = photos.find
+    found: set[str] = set()  # an image that comes again is listed by its id alone
 
     def find(name: str) -> str | None:
+        if name in found:
+            return None
         places = (f"{name}.jpg", *(f"{split}/{name}.jpg" for split in SPLIT_FOLDERS))
-        return next(filter(None, map(find_place, places)), None)
+        place = next(filter(None, map(find_place, places)), None)
+        if place is not None:
+            found.add(name)
+        return place
 
     return find
 

@@ -72,8 +72,7 @@ def read(
     no place: then their id joins them with the same image of another source.
 
     Args:
-        path: the table; its images are handed over 200,000 at a time, so that the rows of one image
-            should lie close together when there are more.
+        path: the table; its images are handed over 200,000 at a time.
         taxonomy: the vocabulary.
         source: name of the source, by default the file's.
         split: the split of all images; by default the column's, else train.
@@ -119,6 +118,7 @@ class TableReader:
     ) -> None:
         self.builder, self._resolve = builder, resolve
         self._split, self._separator, self._tags = split, separator, tags
+        self._handed_over: dict[str, str] = {}  # key -> id, where more rows of an image may come
 
     def read(
         self, path: str, root: str | None = None, default_split: str | None = None
@@ -157,8 +157,11 @@ class TableReader:
         self._hand_over(collected, default_split)
 
     def _hand_over(self, collected: dict[str, _Image], default_split: str | None) -> None:
-        for image in collected.values():
-            image.add_to(self.builder, self._split, default_split)
+        for key, image in collected.items():
+            known = self._handed_over.get(key)
+            position = image.add_to(self.builder, self._split, default_split, known)
+            if position is not None and "tag" in image.row:
+                self._handed_over[key] = self.builder.id_of(position)
         collected.clear()
 
     def _find_columns(self, path: Place, header: list[str]) -> dict[str, int]:
@@ -199,14 +202,26 @@ class _Image:
     def key(self) -> str:
         return self.uri or self.name
 
-    def add_to(self, builder: ReadingBuilder, split: str | None, default: str | None) -> None:
-        """Hand over the image, or reject it when all that was said of it is wrong."""
+    def add_to(
+        self, builder: ReadingBuilder, split: str | None, default: str | None, known: str | None
+    ) -> int | None:
+        """Hand over the image, or reject it when all that was said of it is wrong.
+
+        Args:
+            builder: takes it in.
+            split, default: its split whatever it says, and when it says none.
+            known: its id, when it was handed over before: then it is listed by that alone.
+
+        Returns:
+            Its position, or None.
+        """
         if self.wrong and not self.facts:
-            return builder.reject(*self.wrong[0])
+            builder.reject(*self.wrong[0])
+            return None
         position = builder.add_image(
             self.location,
-            self.uri,
-            self.name,
+            self.uri if known is None else None,
+            known or self.name,
             split=split or _text(self.row.get("split")) or default,
             licence=_text(self.row.get("licence")) or None,
             author=_text(self.row.get("author")) or None,
@@ -216,7 +231,7 @@ class _Image:
                 builder.add_fact(position, category, confidence, present=present)
             for location, reason in self.wrong:
                 builder.reject_line(location, reason)
-        return None
+        return position
 
 
 def _image_of(row: dict[str, Any], location: str, root: str) -> _Image | str:

@@ -25,7 +25,7 @@ from mlimages.labels.text_kernels import copy_spans
 from mlimages.schemas import FACT_KINDS, NAME, READING_FACTS, READING_IMAGES, READING_REJECTS
 
 _SUFFIXES = np.array([int.from_bytes(s.encode(), "big") for s in sorted(IMAGE_SUFFIXES)], np.int64)
-_POWERS = 10.0 ** np.arange(MOST_DIGITS + 1)
+_POWERS = np.array([float(10**digits) for digits in range(MOST_DIGITS + 1)], np.float64)
 _ZERO = "its name holds a zero byte"
 
 Positions = NDArray[np.int64]
@@ -85,11 +85,14 @@ class ColumnReader:
         kept = self._parse(block, rejects)
         uris = self._photos.uris(kept.listed, kept.is_url)
         ids = self._fill_ids(kept, uris)
-        if not all_distinct(ids) or not (
-            uris.equals(kept.listed) or all_distinct(uris.drop_null())
-        ):
+        namesakes: dict[int, str] = {}
+        apart = uris.equals(kept.listed) or all_distinct(uris.drop_null())
+        if not apart or not all_distinct(ids):
+            wanted = ids
             ids, chosen = self._sort_out(kept, ids, uris, rejects)
             kept, uris = kept.take(chosen), uris.take(pa.array(chosen))
+            renamed = np.flatnonzero(pc.not_equal(ids, wanted.take(pa.array(chosen))))
+            namesakes = {image: wanted[int(chosen[image])].as_py() for image in renamed.tolist()}
         size = len(ids)
         columns = {"id": ids, "uri": uris, "split": self._splits(kept)}
         nulls = {f.name: pa.nulls(size, f.type) for f in READING_IMAGES if f.name not in columns}
@@ -102,6 +105,8 @@ class ColumnReader:
             format="tencent",
             places=kept.listed,
             location=lambda image: f"{self._options.file}:{block.first + int(kept.lines[image])}",
+            namesakes=namesakes,
+            named_by_place=self._options.named_by_place,
         )
 
     def _parse(self, block: Block, rejects: dict[int, str]) -> _Kept:

@@ -1,4 +1,4 @@
-"""Compiled loops over the lines of a Tencent ML-Images list. Only loaded where numba is installed."""
+"""Compiled loops over the lines of a Tencent ML-Images list. Only loaded where numba is."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ _HTTPS = np.frombuffer(b"https://", np.uint8)
 
 @kernel
 def _begins_with(data: NDArray[np.uint8], start: int, end: int, what: NDArray[np.uint8]) -> bool:
-    if end - start < len(what):
-        return False
-    for i in range(len(what)):
-        if data[start + i] != what[i]:
-            return False
-    return True
+    same = end - start >= len(what)
+    for i in range(len(what) if same else 0):
+        same = same and data[start + i] == what[i]
+    return same
 
 
 @kernel

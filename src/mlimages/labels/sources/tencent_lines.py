@@ -45,6 +45,11 @@ class ListOptions:
         """The split of images without."""
         return self.asked_split or UNLABELLED
 
+    @property
+    def named_by_place(self) -> bool:
+        """Whether no place comes by two names; a download may be that of two URLs."""
+        return self.images is None
+
     @cached_property
     def downloads(self) -> PhotoFinder:
         """Looks for photos of URLs."""
@@ -128,7 +133,9 @@ class LineReader:
             image = builder.add_image(location, uri, stem(listed), place=listed, split=split)
             for tag in tags if image is not None else ():
                 builder.add_fact(image, *tag)  # type: ignore[arg-type]
-        return builder.build()
+        reading = builder.build()
+        reading.named_by_place = options.named_by_place
+        return reading
 
 
 def looks_like_a_list(line: str) -> bool:
