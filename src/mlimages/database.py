@@ -264,10 +264,8 @@ class Database:
 
     def statistics(self) -> statistics.Statistics:
         """The paper's table and the data of its figures."""
-        _ = self.rules
-        names = ("images", "sources", "facts", "tags", "splits")
-        tables = {name: self.store.table(name) for name in names}
-        return statistics.compute(self.taxonomy, **tables)
+        hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
+        return statistics.compute(self.store, self.taxonomy, hierarchy)
 
     def check(self) -> CheckReport:
         """Verify checksums, and that all counts reconcile."""
