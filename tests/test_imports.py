@@ -24,6 +24,7 @@ ORDER = [
     ("images",),
     ("importing",),
     ("database",),
+    ("pages",),
     ("models", "losses", "metrics"),
     ("training",),
     ("transfer", "tagging"),
@@ -76,6 +77,7 @@ def test_every_module_has_a_place_in_the_order() -> None:
         ("mlimages.labels.rules", "torch"),
         ("mlimages.images.packing", "torch"),
         ("mlimages.database", "torch"),
+        ("mlimages.pages.statistics", "torch"),
     ],
 )
 def test_data_stages_do_not_load_torch(statement: str, forbidden: str) -> None:
