@@ -12,6 +12,7 @@ and committed to the directory described in docs/database.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
+from mlimages.labels.splits import SplitReport, split_images
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -266,6 +268,21 @@ class Database:
         """The paper's table and the data of its figures."""
         hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
         return statistics.compute(self.store, self.taxonomy, hierarchy)
+
+    def split(
+        self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()
+    ) -> SplitReport:
+        """Deal images out to train and validation anew, each category by its share.
+
+        See `labels.splits.split_images`. Raises DatabaseError without current tags.
+        """
+        _ = self.rules
+        with self.store.commit("split") as commit:
+            table, report = split_images(
+                self.store, len(self.taxonomy), validation, seed, minimum, keep
+            )
+            commit.replace("splits", table)
+        return report
 
     def check(self) -> CheckReport:
         """Verify checksums, and that all counts reconcile."""

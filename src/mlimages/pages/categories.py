@@ -125,7 +125,9 @@ def write_category_pages(atlas: Atlas, folder: Path) -> int:
     shown = np.flatnonzero(atlas.shown).tolist()
     for category in track(shown, "writing pages", unit="pages"):
         text = template.render(
-            category=atlas.view(category), images=atlas.images, pair_images=atlas.pair_images
+            category=atlas.view(category),
+            categories=len(atlas.taxonomy),
+            pair_images=atlas.pair_images,
         )
         name = page_name(atlas.taxonomy.keys[category])
         (folder / FOLDER / name).write_text(text, encoding="utf-8")

@@ -82,6 +82,7 @@ def images_per_category(sizes: Sequence[int]) -> Drawing:
         )
         axes.set(yscale="log", ylim=(0.8, max(sizes, default=1) * 1.6), xlim=(0, len(sizes) + 1))
         axes.set(xlabel="category, by number of images", ylabel="images (log scale)")
+        axes.xaxis.set_major_formatter(thousands())
         axes.yaxis.set_major_formatter(thousands())
     return Drawing(figure)
 

@@ -4,7 +4,7 @@ const list = document.getElementById("found");
 const note = document.getElementById("note");
 const plain = (text) => text.toLowerCase().replaceAll("_", " ");
 const searched = entries.map(([, names, key]) => plain(names + "\n" + key));
-const most = 60;
+const most = 24;
 
 function rank(text, words, place) {
   // The whole first name, then a first name that begins so, then a whole word, then anywhere.
