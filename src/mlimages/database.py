@@ -30,15 +30,23 @@ from mlimages.checking import (
     tags_are_current,
 )
 from mlimages.errors import DatabaseError, InputError
+from mlimages.images.duplicates import (
+    DuplicatesReport,
+    find_duplicates,
+    merge_duplicates,
+    report_duplicates,
+)
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
+from mlimages.labels.lookup import merged_away
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.labels.splits import SplitReport, split_images
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
+from mlimages.schemas import DUPLICATES
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
@@ -222,7 +230,7 @@ class Database:
         """
         _ = self.rules
         images = self.store.table("images", ["row", "sources"])
-        keep = np.ones(images.num_rows, dtype=bool)
+        keep = ~merged_away(self.store)
         if split is not None:
             keep &= self._in_split(split, images.num_rows)
         if part != "all":
@@ -268,6 +276,17 @@ class Database:
         """The paper's table and the data of its figures."""
         hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
         return statistics.compute(self.store, self.taxonomy, hierarchy)
+
+    def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
+        """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
+
+        What an earlier call did is undone first. Tags are to be derived again afterwards.
+        """
+        with self.store.commit("duplicates") as commit:
+            nothing = DUPLICATES.empty_table()
+            found = nothing if undo else find_duplicates(self.store, self.reader())
+            added = merge_duplicates(commit, found)
+        return report_duplicates(self.store, found, added)
 
     def split(
         self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()
