@@ -110,10 +110,12 @@ class Atlas:
     def _listed(self, categories: list[int], most: int) -> dict[str, Any]:
         """The shown ones with the most images, and how many more there are."""
         shown = sorted((c for c in categories if self.shown[c]), key=lambda c: self.ranks[c])
+        first = [self.link(c) for c in shown[:most]]
         return {
-            "first": [self.link(c) for c in shown[:most]],
+            "with_images": [link for link in first if link["images"]],
+            "without_images": [link for link in first if not link["images"]],
             "all": len(categories),
-            "more": len(shown) - min(most, len(shown)),
+            "more": len(shown) - len(first),
             "hidden": len(categories) - len(shown),
         }
 

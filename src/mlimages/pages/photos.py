@@ -18,7 +18,7 @@ from mlimages.store import Store
 from mlimages.taxonomy.hierarchy import Hierarchy
 
 PHOTOS = "photos"
-SIDE = 224  # pixels of the longer side
+SIDE = 288  # pixels of the longer side
 
 
 def write_photos(reader: ShardReader, rows: Iterable[int], folder: Path) -> dict[int, str]:
