@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import dataset
 
 from mlimages.checking import (
     CheckReport,
@@ -39,7 +40,7 @@ from mlimages.images.duplicates import (
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
-from mlimages.labels import cooccurrence, explanation, statistics
+from mlimages.labels import cooccurrence, explanation, quality, statistics
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.lookup import merged_away
 from mlimages.labels.reading import Reading
@@ -276,6 +277,24 @@ class Database:
         """The paper's table and the data of its figures."""
         hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
         return statistics.compute(self.store, self.taxonomy, hierarchy)
+
+    def quality(
+        self,
+        predictions: dataset.Dataset | None = None,
+        *,
+        limit: int = 50,
+        include_sensitive: bool = False,
+    ) -> quality.QualityReport:
+        """Contradictions, improbable pairs and, by predictions, doubtful and missing tags."""
+        hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
+        return quality.examine(
+            self.store,
+            self.taxonomy,
+            hierarchy,
+            predictions,
+            limit=limit,
+            include_sensitive=include_sensitive,
+        )
 
     def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
         """Let one image stand for its exact copies, with the facts of all; see images.duplicates.

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "import": Command("import_:import_", "read annotations into a database, as facts"),
     "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
     "statistics": Command("statistics:statistics", "count images, categories and tags"),
+    "quality": Command("quality:quality", "find contradictions, odd pairs and doubtful tags"),
     "duplicates": Command("duplicates:duplicates", "let one image stand for its exact copies"),
     "split": Command("split:split", "deal images out to train and validation, by category"),
     "explain": Command("explain:explain", "say why an image has each of its tags"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow.dataset as ds
@@ -15,6 +16,8 @@ from mlimages.labels.lookup import image_ids
 from mlimages.store import Store
 from mlimages.taxonomy.categories import MODES, Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -218,11 +221,11 @@ class _Writer:
     def ids(self, rows: list[int]) -> dict[int, str]:
         return dict(zip(rows, image_ids(self.store, rows), strict=True))
 
-    def shown(self, items: Iterable, categories_of: object) -> list:
+    def shown(self, items: Iterable[Item], of: Callable[[Item], Iterable[int]]) -> list[Item]:
         """Those items of which no category is sensitive."""
         kept = []
         for item in items:
-            found = (self.taxonomy.categories[c] for c in categories_of(item))  # type: ignore[operator]
+            found = (self.taxonomy.categories[category] for category in of(item))
             if self.all or not any(category.sensitive for category in found):
                 kept.append(item)
             else:

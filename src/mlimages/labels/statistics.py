@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -171,6 +172,21 @@ def summarise(
         tag_counts=lengths.tolist(),
         published=dict(PUBLISHED),
     )
+
+
+def compare_with_published(counted: Statistics) -> list[dict[str, Any]]:
+    """The paper's table: a label, this database's figure and the published one, a line."""
+    rows = (
+        ("images", "images", counted.images, 0),
+        ("categories", "categories", counted.categories, 0),
+        ("trainable categories", "trainable_categories", counted.trainable_categories, 0),
+        ("tags an image", "tags_per_image", counted.tags_per_image.mean, 2),
+        ("images a category", "images_per_category", counted.images_per_category.mean, 0),
+    )
+    return [
+        {"label": label, "here": here, "published": counted.published[name], "digits": digits}
+        for label, name, here, digits in rows
+    ]
 
 
 def check_tags_are_current(tagged: int, images: int) -> None:

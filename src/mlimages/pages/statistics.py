@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mlimages.database import Database
 from mlimages.labels.counting import count_tags
-from mlimages.labels.statistics import Statistics, summarise
+from mlimages.labels.statistics import Statistics, compare_with_published, summarise
 from mlimages.labels.tag_pairs import count_tag_pairs, strongest_partners
 from mlimages.pages.categories import Atlas, search_entries, write_category_pages
 from mlimages.pages.photos import choose_examples, write_photos
@@ -119,21 +119,6 @@ def _index(environment: Any, atlas: Atlas, counted: Statistics) -> str:
         entries=entries,
         plots=(SIZES_PLOT, TAGS_PLOT),
     )
-
-
-def compare_with_published(counted: Statistics) -> list[dict[str, Any]]:
-    """The paper's table: a label, this database's figure and the published one, a line."""
-    rows = (
-        ("images", "images", counted.images, 0),
-        ("categories", "categories", counted.categories, 0),
-        ("trainable categories", "trainable_categories", counted.trainable_categories, 0),
-        ("tags an image", "tags_per_image", counted.tags_per_image.mean, 2),
-        ("images a category", "images_per_category", counted.images_per_category.mean, 0),
-    )
-    return [
-        {"label": label, "here": here, "published": counted.published[name], "digits": digits}
-        for label, name, here, digits in rows
-    ]
 
 
 def _packaged(name: str) -> str:
