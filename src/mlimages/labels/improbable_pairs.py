@@ -85,10 +85,12 @@ def find_improbable_pairs(store: Store, hierarchy: Hierarchy, limit: int = 50) -
     pairs = count_tag_pairs(store, hierarchy)
     pmi, expected = pairs.pmi(), pairs.expected()
     rare = np.flatnonzero((expected >= LEAST_EXPECTED) & (pmi <= IMPROBABLE_BELOW))
-    rare = rare[np.lexsort((rare, -expected[rare], pmi[rare]))]
+    # Of equals the deeper pair: that a road is ground says less than that it is a road.
+    depth = -(hierarchy.depths[pairs.first] + hierarchy.depths[pairs.second])
+    rare = rare[np.lexsort((rare, depth[rare], -expected[rare], pmi[rare]))]
     strength = pairs.normalised_pmi()
     often = np.flatnonzero((pairs.together >= LEAST_TOGETHER) & (pmi > 0))
-    often = often[np.lexsort((often, -strength[often]))]
+    often = often[np.lexsort((often, depth[often], -strength[often]))]
     below = _named(pairs, _apart(pairs, rare, hierarchy, limit))
     above = _named(pairs, _apart(pairs, often, hierarchy, limit))
     listed = _images_with(store, below, limit)

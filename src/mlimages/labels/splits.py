@@ -245,7 +245,7 @@ def _candidates(
     plan: _Plan, group: NDArray[np.int32], counts: NDArray[np.int64], most: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows with the least hashes of each group, group by group, and where each group begins."""
-    # Hashes are uniform: a few more than wanted lie below the wanted share. Sorting those is enough.
+    # Hashes are uniform: a few more than wanted lie below the wanted share; only those are sorted.
     below = np.minimum((most + 10 * np.sqrt(most) + 20) / np.maximum(counts, 1), 1.0) * 2.0**64
     found = []
     for start in range(0, len(group), _ROWS_AT_ONCE):
