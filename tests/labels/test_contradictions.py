@@ -34,7 +34,7 @@ def by_definition(world: World) -> tuple[Counter, int]:
         corrected = {
             c for _, c, _, present, _, kind in mine if not present and kind == "correction"
         }
-        for _, c, source, present, _, kind in mine:
+        for _, c, _, present, _, kind in mine:
             if not present:
                 continue
             if corrected & up[c].keys():
