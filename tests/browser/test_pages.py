@@ -1,4 +1,4 @@
-"""The pages of statistics and quality in a real browser: whole, searchable, no sideways scrolling."""
+"""The pages of statistics and quality in a real browser: whole, searchable, as wide as it."""
 
 from __future__ import annotations
 

@@ -228,11 +228,12 @@ def _take(
     candidates, indptr = _candidates(
         plan, group, counts, offered(ledger.sizes[order], ledger.share)
     )
-    tags = _tags_of(store, candidates)
+    tags = _tags_of(store, np.sort(candidates))
+    place_of = np.argsort(np.argsort(candidates, kind="stable"), kind="stable")
     chosen = []
     for place in track(np.flatnonzero(counts).tolist(), "dealing out", unit="categories"):
         positions = np.arange(indptr[place], indptr[place + 1])
-        own = tags.take(positions)
+        own = tags.take(place_of[positions])
         category = int(order[place])
         taken = take_from_group(
             ledger, category, int(counts[place]), own.categories, own.indptr, minimum
@@ -261,23 +262,18 @@ def _candidates(
 
 
 def _tags_of(store: Store, rows: NDArray[np.int64]) -> TagBlock:
-    """The tags of some images, in the order of `rows`."""
-    order = np.argsort(rows, kind="stable")
-    ascending = rows[order]
+    """The tags of some images; rows ascend."""
     parts = []
     for block in tag_blocks(store, "reading candidates"):
-        begin, end = np.searchsorted(ascending, [block.rows[0], block.rows[-1] + 1])
-        parts.append(block.take(np.searchsorted(block.rows, ascending[begin:end])))
-    lengths = [np.diff(part.indptr) for part in parts]
-    together = TagBlock(
-        ascending.astype(np.int32),
-        np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]))]),
+        begin, end = np.searchsorted(rows, [block.rows[0], block.rows[-1] + 1])
+        parts.append(block.take(np.searchsorted(block.rows, rows[begin:end])))
+    lengths = [np.empty(0, np.int64), *(np.diff(part.indptr) for part in parts)]
+    return TagBlock(
+        rows.astype(np.int32),
+        np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
         np.concatenate([np.empty(0, np.int32), *(part.categories for part in parts)]),
         np.concatenate([np.empty(0, np.int8), *(part.reasons for part in parts)]),
     )
-    back = np.empty(len(rows), np.int64)
-    back[order] = np.arange(len(rows))
-    return together.take(back)
 
 
 def _table(
