@@ -67,10 +67,23 @@ def test_copies_under_two_synsets_become_one_image_with_both(
     assert not set(away) & set(selected.rows.tolist())
     counted = db.statistics()
     assert (counted.images, counted.duplicates) == (8, 2)
-    assert db.check().passed
+    checked = db.check()
+    assert checked.passed
+    line = "8 images + 2 that another stands for = 10"
+    assert ("duplicates", True, line) in checked.checks
     added = [fact for fact in facts_of(database) if fact not in before]
     assert [fact[5] for fact in added] == ["duplicate"]
     assert sorted(set(facts_of(database)) - set(added)) == before
+
+
+def test_an_image_that_stands_for_another_and_is_one_itself_fails_the_check(
+    database: Path,
+) -> None:
+    db = Database.open(database)
+    with db.store.commit("test") as commit:
+        chain = {"row": [1, 2], "kept": [0, 1], "evidence": ["bytes", "bytes"]}
+        commit.replace("duplicates", pa.table(chain, schema=DUPLICATES))
+    assert [name for name, good, _ in db.check().checks if not good] == ["duplicates"]
 
 
 def test_merging_again_changes_nothing_and_undoing_restores_all(database: Path) -> None:
