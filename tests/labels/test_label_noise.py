@@ -166,6 +166,10 @@ def test_unseen_images_and_unknown_categories_are_not_judged(tmp_path: Path) -> 
     store = store_of(world, tmp_path / "DB", partition_rows=16)
     found = rank_label_noise(store, [TREE], seen)
     # Image 1 was not looked at; "person" is never predicted.
+    assert (found.doubtful[0].seen, found.doubtful[0].seen_probability) == (
+        CAR,
+        pytest.approx(0.97),
+    )
     assert [(i.row, i.category, i.probability) for i in found.doubtful] == [(0, DOG, 0.0)]
     assert (found.images, found.categories) == (39, 5)  # dog, car, and what is above them
     with store.commit("test") as commit:

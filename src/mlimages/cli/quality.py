@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from mlimages.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
-    from mlimages.labels.quality import IssueRow, NoiseReport, QualityReport
+    from mlimages.labels.quality import Named, NoiseReport, QualityReport
 
 SHOWN = 10
 
@@ -105,22 +105,25 @@ def _text(report: QualityReport) -> str:
 
 
 def _noise_text(noise: NoiseReport) -> list[str]:
-    header = ["image", "category", "probability"]
     parts = [
         f"{noise.doubtful_count:,} doubtful tags of {noise.judged:,} judged, "
         f"on {noise.images:,} images that the network saw"
     ]
     if noise.doubtful:
-        parts.append(table(_issues(noise.doubtful), header))
+        rows = [
+            [i.image, _first(i.category), i.probability, _first(i.seen), i.seen_probability]
+            for i in noise.doubtful[:SHOWN]
+        ]
+        parts.append(table(rows, ["image", "tag", "probability", "looks like", "probability"]))
     parts.append(f"{noise.missing_count:,} tags probably missing")
     if noise.missing:
-        parts.append(table(_issues(noise.missing), header))
+        rows = [
+            [i.image, _first(i.category), i.probability, _first(i.below)]
+            for i in noise.missing[:SHOWN]
+        ]
+        parts.append(table(rows, ["image", "missing", "probability", "tagged"]))
     return parts
 
 
-def _issues(issues: list[IssueRow]) -> list[list[Any]]:
-    return [[i.image, _first(i.category), i.probability] for i in issues[:SHOWN]]
-
-
-def _first(category: Any) -> str:
-    return category.name.split(",")[0]
+def _first(category: Named | None) -> str:
+    return category.name.split(",")[0] if category is not None else ""

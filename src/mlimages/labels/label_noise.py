@@ -24,7 +24,7 @@ Probabilities that the table leaves out (below 0.05, by default) count as 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +42,7 @@ from mlimages.labels.sparse import (
     make_keys,
     rows_of,
 )
-from mlimages.labels.tag_blocks import partition_blocks
+from mlimages.labels.tag_blocks import tags_of_rows
 from mlimages.store import Store
 from mlimages.taxonomy.hierarchy import Hierarchy
 
@@ -59,6 +59,7 @@ class Issue:
         quality: self-confidence of what the database says: small is bad.
         below: for a missing tag, a tag of the image that lies above it, or -1: it would say the
             same more exactly.
+        seen, seen_probability: for a doubtful tag, what the network sees most surely, or -1.
     """
 
     row: int
@@ -66,6 +67,8 @@ class Issue:
     probability: float
     quality: float
     below: int = -1
+    seen: int = -1
+    seen_probability: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,8 @@ class _Judge:
             judged=judged,
             doubtful_count=doubtful_count,
             missing_count=missing_count,
-            doubtful=doubtful.issues(),
-            missing=[self._with_tag_above(issue) for issue in missing.issues()],
+            doubtful=self._with_what_is_seen(doubtful.issues()),
+            missing=self._with_tags_above(missing.issues()),
         )
 
     def _doubtful(self, categories: NDArray[np.int32], p: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -204,19 +207,28 @@ class _Judge:
         shift = make_keys(np.array([base]), np.array([0]))
         return absences.forbid(keys - shift, tags - shift, self.hierarchies[0])
 
-    def _with_tag_above(self, issue: Issue) -> Issue:
-        number = issue.row // self.store.manifest.partition_rows
-        for block in partition_blocks(self.store, number):
-            place = np.flatnonzero(block.rows == issue.row)
-            if len(place):
-                tags = block.take(place).categories
-                above = np.intersect1d(tags, self.hierarchies[0].ancestors(issue.category))
-                if len(above):
-                    deepest = int(above[np.argmax(self.hierarchies[0].depths[above])])
-                    return Issue(
-                        issue.row, issue.category, issue.probability, issue.quality, deepest
-                    )
-        return issue
+    def _with_tags_above(self, issues: list[Issue]) -> list[Issue]:
+        rows = np.unique(np.array([issue.row for issue in issues], np.int64))
+        tags, found = tags_of_rows(self.store, rows), []
+        for issue in issues:
+            place = int(np.searchsorted(rows, issue.row))
+            own = tags.categories[tags.indptr[place] : tags.indptr[place + 1]]
+            above = np.intersect1d(own, self.hierarchies[0].ancestors(issue.category))
+            if len(above):
+                deepest = above[np.argmax(self.hierarchies[0].depths[above])]
+                issue = replace(issue, below=int(deepest))
+            found.append(issue)
+        return found
+
+    def _with_what_is_seen(self, issues: list[Issue]) -> list[Issue]:
+        rows = [issue.row for issue in issues]
+        seen = self.judged.strongest(rows)
+        return [
+            replace(issue, seen=seen[issue.row][0], seen_probability=seen[issue.row][1])
+            if issue.row in seen
+            else issue
+            for issue in issues
+        ]
 
 
 class _Worst:

@@ -65,7 +65,11 @@ class PairImageRow:
 
 @dataclass(frozen=True)
 class IssueRow:
-    """A doubtful or a missing tag; `below` is a tag of the image above a missing one."""
+    """A doubtful or a missing tag.
+
+    `below` is a tag of the image above a missing one, `seen` what the network sees most surely
+    instead of a doubtful one.
+    """
 
     image: str
     row: int
@@ -73,6 +77,8 @@ class IssueRow:
     probability: float
     quality: float
     below: Named | None
+    seen: Named | None
+    seen_probability: float
 
 
 @dataclass(frozen=True)
@@ -280,10 +286,10 @@ class _Writer:
                 one.probability,
                 one.quality,
                 self.named(one.below) if one.below >= 0 else None,
+                self.named(one.seen) if one.seen >= 0 else None,
+                one.seen_probability,
             )
-            for one in self.shown(listed, lambda one: (one.category, *_at_least_0(one.below)))
+            for one in self.shown(
+                listed, lambda one: (c for c in (one.category, one.below, one.seen) if c >= 0)
+            )
         ]
-
-
-def _at_least_0(category: int) -> tuple[int, ...]:
-    return (category,) if category >= 0 else ()

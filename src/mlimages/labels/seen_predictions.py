@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,16 @@ class SeenPredictions:
         listed = recorded_rows(predictions.schema.empty_table(), count)
         self.seen = _rows_in(predictions, count) if listed is None else listed
         self.seen &= ~merged_away(store)
+
+    def strongest(self, rows: Sequence[int]) -> dict[int, tuple[int, float]]:
+        """The most probable category of each of some images, with its probability."""
+        chosen = pc.field("row").isin(pa.array(rows, PREDICTIONS.field("row").type))
+        table = self.predictions.to_table(columns=PREDICTIONS.names, filter=chosen)
+        order = [("probability", "ascending"), ("category", "descending")]
+        return {
+            record["row"]: (record["category"], record["probability"])
+            for record in table.sort_by(order).to_pylist()
+        }
 
     def blocks(self, what: str) -> Iterator[tuple[int, SeenBlock]]:
         """Every block of seen images, with the number of its partition."""

@@ -23,7 +23,7 @@ from mlimages.labels.stratification import (
     rarest_first,
     take_from_group,
 )
-from mlimages.labels.tag_blocks import TagBlock, tag_blocks
+from mlimages.labels.tag_blocks import tag_blocks, tags_of_rows
 from mlimages.progress import track
 from mlimages.schemas import SPLITS
 from mlimages.store import Store
@@ -228,7 +228,7 @@ def _take(
     candidates, indptr = _candidates(
         plan, group, counts, offered(ledger.sizes[order], ledger.share)
     )
-    tags = _tags_of(store, np.sort(candidates))
+    tags = tags_of_rows(store, np.sort(candidates))
     place_of = np.argsort(np.argsort(candidates, kind="stable"), kind="stable")
     chosen = []
     for place in track(np.flatnonzero(counts).tolist(), "dealing out", unit="categories"):
@@ -259,21 +259,6 @@ def _candidates(
     within = np.arange(len(rows)) - np.repeat(np.cumsum(have) - have, have)
     rows = rows[within < np.repeat(most, have)]
     return rows, np.concatenate([[0], np.cumsum(np.minimum(have, most))])
-
-
-def _tags_of(store: Store, rows: NDArray[np.int64]) -> TagBlock:
-    """The tags of some images; rows ascend."""
-    parts = []
-    for block in tag_blocks(store, "reading candidates"):
-        begin, end = np.searchsorted(rows, [block.rows[0], block.rows[-1] + 1])
-        parts.append(block.take(np.searchsorted(block.rows, rows[begin:end])))
-    lengths = [np.empty(0, np.int64), *(np.diff(part.indptr) for part in parts)]
-    return TagBlock(
-        rows.astype(np.int32),
-        np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-        np.concatenate([np.empty(0, np.int32), *(part.categories for part in parts)]),
-        np.concatenate([np.empty(0, np.int8), *(part.reasons for part in parts)]),
-    )
 
 
 def _table(
