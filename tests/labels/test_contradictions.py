@@ -59,7 +59,7 @@ def by_definition(world: World) -> tuple[Counter, int]:
 
 
 @given(worlds(most_rows=5), st.sampled_from([1, 2, 5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_counts_are_those_of_the_definition(world: World, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = found_in(world, Path(folder) / "DB", size)

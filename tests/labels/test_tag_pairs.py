@@ -25,7 +25,7 @@ EDGES = {(child, parent) for child, parent in enumerate(PARENTS) if parent >= 0}
 
 
 @given(worlds(most_rows=6), st.sampled_from([1, 2, 6]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_pairs_are_counted_as_with_dictionaries(world: World, size: int) -> None:
     up = {c: world.distances(c) for c in range(world.num_categories)}
     sizes, together, images = Counter(), Counter(), 0
