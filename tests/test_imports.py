@@ -25,6 +25,7 @@ ORDER = [
     ("images",),
     ("importing", "completion"),
     ("database",),
+    ("pages",),
     ("models", "losses", "metrics"),
     ("training",),
     ("transfer", "tagging"),
@@ -77,6 +78,7 @@ def test_every_module_has_a_place_in_the_order() -> None:
         ("mlimages.labels.rules", "torch"),
         ("mlimages.images.packing", "torch"),
         ("mlimages.database", "torch"),
+        ("mlimages.pages.statistics", "torch"),
     ],
 )
 def test_data_stages_do_not_load_torch(statement: str, forbidden: str) -> None:

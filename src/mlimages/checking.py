@@ -29,6 +29,7 @@ def check_store(store: Store) -> CheckReport:
     checks = [("files", not damaged, what or f"{files} files match their checksums")]
     if not damaged:
         checks += [_check_imports(store), _check_images(store), _check_pack(store)]
+        checks.append(_check_duplicates(store))
         if "tags" in store.manifest.info:
             checks.append(_check_tags(store))
     return CheckReport(all(good for _, good, _ in checks), checks)
@@ -77,6 +78,14 @@ def _check_pack(store: Store) -> tuple[str, bool, str]:
     good = len(np.unique(both)) == len(both) and (len(both) == 0 or both.max() < images)
     note = f"{len(packed):,} packed + {len(lost):,} rejected + {waiting:,} waiting = {images:,}"
     return "pack", bool(good), note
+
+
+def _check_duplicates(store: Store) -> tuple[str, bool, str]:
+    table, images = store.table("duplicates"), store.num_rows("images")
+    away, kept = set(table["row"].to_pylist()), set(table["kept"].to_pylist())
+    good = len(away) == table.num_rows and not away & kept and max(away | kept, default=-1) < images
+    note = f"{images - len(away):,} images + {len(away):,} that another stands for = {images:,}"
+    return "duplicates", good, note
 
 
 def _check_tags(store: Store) -> tuple[str, bool, str]:

@@ -12,6 +12,7 @@ and committed to the directory described in docs/database.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,21 +21,31 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import dataset
 
 from mlimages.checking import CheckReport, check_store, pack_rejects, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
+from mlimages.images.duplicates import (
+    DuplicatesReport,
+    find_duplicates,
+    merge_duplicates,
+    report_duplicates,
+)
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
-from mlimages.labels import explanation, statistics
+from mlimages.labels import explanation, quality, statistics
 from mlimages.labels.absences import single_label_rows
+from mlimages.labels.lookup import merged_away
 from mlimages.labels.rules import Rules
 from mlimages.labels.sparse import expand
+from mlimages.labels.splits import SplitReport, split_images
 from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
+from mlimages.schemas import DUPLICATES
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
@@ -207,7 +218,7 @@ class Database:
         """
         _ = self.rules
         num_images = self.store.num_rows("images")
-        keep = np.ones(num_images, dtype=bool)
+        keep = ~merged_away(self.store)
         if split is not None:
             keep &= self._in_split(split, num_images)
         if part != "all":
@@ -263,10 +274,52 @@ class Database:
 
     def statistics(self) -> statistics.Statistics:
         """The paper's table and the data of its figures."""
+        hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
+        return statistics.compute(self.store, self.taxonomy, hierarchy)
+
+    def quality(
+        self,
+        predictions: dataset.Dataset | None = None,
+        *,
+        limit: int = 50,
+        include_sensitive: bool = False,
+    ) -> quality.QualityReport:
+        """Contradictions, improbable pairs and, by predictions, doubtful and missing tags."""
+        hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
+        return quality.examine(
+            self.store,
+            self.taxonomy,
+            hierarchy,
+            predictions,
+            limit=limit,
+            include_sensitive=include_sensitive,
+        )
+
+    def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
+        """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
+
+        What an earlier call did is undone first. Tags are to be derived again afterwards.
+        """
+        with self.store.commit("duplicates") as commit:
+            nothing = DUPLICATES.empty_table()
+            found = nothing if undo else find_duplicates(self.store, self.reader())
+            added = merge_duplicates(commit, found)
+        return report_duplicates(self.store, found, added)
+
+    def split(
+        self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()
+    ) -> SplitReport:
+        """Deal images out to train and validation anew, each category by its share.
+
+        See `labels.splits.split_images`. Raises DatabaseError without current tags.
+        """
         _ = self.rules
-        names = ("images", "sources", "facts", "tags", "splits")
-        tables = {name: self.store.table(name) for name in names}
-        return statistics.compute(self.taxonomy, **tables)
+        with self.store.commit("split") as commit:
+            table, report = split_images(
+                self.store, len(self.taxonomy), validation, seed, minimum, keep
+            )
+            commit.replace("splits", table)
+        return report
 
     def check(self) -> CheckReport:
         """Verify checksums, and that all counts reconcile."""

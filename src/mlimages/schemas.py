@@ -96,6 +96,13 @@ COOCCURRENCE = pa.schema(
 PREDICTIONS = pa.schema(
     [("row", pa.int32()), ("category", pa.int32()), ("probability", pa.float32())]
 )
+DUPLICATES = pa.schema(
+    [
+        ("row", pa.int32()),  # an image that another one stands for: nothing selects or counts it
+        ("kept", pa.int32()),  # that other one; it carries the facts of both
+        ("evidence", pa.string()),  # md5 (both sources gave it) or bytes (packed, compared)
+    ]
+)
 SHARD_INDEX = pa.schema(
     [
         ("row", pa.int32()),
@@ -147,6 +154,7 @@ TABLES = {
     "tags": TAGS,
     "postings": POSTINGS,
     "cooccurrence": COOCCURRENCE,
+    "duplicates": DUPLICATES,
     "shards/index": SHARD_INDEX,
 }
 PARTITIONED = ("images", "facts", "tags", "postings")

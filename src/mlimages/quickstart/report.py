@@ -10,7 +10,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from mlimages.errors import InputError, require
+from mlimages.errors import InputError
+from mlimages.pages.plots import images_per_category, tags_per_image
+from mlimages.pages.rendering import page_environment
 from mlimages.quickstart import plots
 from mlimages.storage import write_text
 
@@ -34,7 +36,6 @@ BARS = {
 }
 REASONS = {"asserted": "said by the source", "ancestor": "ancestor", "cooccurrence": "co-occurs"}
 SHOWN_PAIRS = 14
-UNKNOWN = "n/a"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 
 
@@ -59,21 +60,9 @@ def write_report(results: dict[str, Any], folder: Path | str) -> Path:
 
 def render_report(results: dict[str, Any], folder: Path) -> str:
     """The page as text; see `write_report`."""
-    jinja2 = require("jinja2", extra="report")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mlimages.quickstart", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("mlimages.quickstart")
     environment.filters.update(
-        count=lambda value: f"{value:,}",
-        decimal=lambda value, digits=2: UNKNOWN if value is None else f"{value:,.{digits}f}",
-        percent=lambda value, digits=0: UNKNOWN if value is None else f"{100 * value:.{digits}f} %",
-        duration=format_duration,
-        first_name=lambda name: name.split(",")[0],
-        picture=lambda name: picture_address(folder / name),
+        duration=format_duration, picture=lambda name: picture_address(folder / name)
     )
     return environment.get_template("report.html").render(
         results=results,
@@ -89,8 +78,8 @@ def draw_plots(results: dict[str, Any]) -> dict[str, Any]:
     """Data addresses of all plots that the results have data for."""
     drawn: dict[str, Any] = {"curves": []}
     if results["statistics"] is not None:
-        drawn["sizes"] = plots.images_per_category(results["statistics"]["category_sizes"])
-        drawn["tags"] = plots.tags_per_image(results["statistics"]["tag_counts"])
+        drawn["sizes"] = images_per_category(results["statistics"]["category_sizes"]).address()
+        drawn["tags"] = tags_per_image(results["statistics"]["tag_counts"]).address()
     for number, run in enumerate(results["training"]):
         drawn["curves"].append(plots.training_curve(run["label"], run["history"], number))
     if results["metrics"]:
