@@ -23,7 +23,7 @@ ORDER = [
     ("taxonomy",),
     ("labels",),
     ("images",),
-    ("importing",),
+    ("importing", "publishing"),
     ("database",),
     ("models", "losses", "metrics"),
     ("training",),

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,9 +34,12 @@ from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
+from mlimages.labels.exports.exporting import ExportReport
+from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.manifest import PARTITION_ROWS
+from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -278,6 +282,12 @@ class Database:
         names = ("images", "sources", "facts", "tags", "splits")
         tables = {name: self.store.table(name) for name in names}
         return statistics.compute(self.taxonomy, **tables)
+
+    def export(
+        self, format: str, out: Path | str, *, tags: TagChoice = "all", **options: Any
+    ) -> ExportReport:
+        """Write the database in another tool's format, into a new folder; see `publishing`."""
+        return publish(self.store, self.taxonomy, format, out, tags=tags, **options)
 
     def check(self) -> CheckReport:
         """Verify checksums, and that all counts reconcile."""
