@@ -36,6 +36,7 @@ from mlimages.labels import cooccurrence, explanation, statistics
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
+from mlimages.labels.hashing import hashes
 from mlimages.labels.reading import Reading
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.manifest import PARTITION_ROWS
@@ -288,6 +289,14 @@ class Database:
     ) -> ExportReport:
         """Write the database in another tool's format, into a new folder; see `publishing`."""
         return publish(self.store, self.taxonomy, format, out, tags=tags, **options)
+
+    def hash(self) -> hashes.DatabaseHash:
+        """Hashes of what the database says, the same for all who hold the same."""
+        return hashes.hash_store(self.store)
+
+    def compare(self, other: Database) -> hashes.Comparison:
+        """Which tables of two databases differ, and the first images that do."""
+        return hashes.compare(self.store, other.store)
 
     def check(self) -> CheckReport:
         """Verify checksums, and that all counts reconcile."""

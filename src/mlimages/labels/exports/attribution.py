@@ -18,7 +18,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from mlimages.labels.exports.view import Block, public_uris
+from mlimages.labels.exports.values import public_uris
+from mlimages.labels.exports.view import Block
 
 LINES, SUMMARY = "attribution.csv", "ATTRIBUTION.md"
 HEADER = ("ImageID", "URL", "LandingURL", "Title", "Author", "AuthorURL", "Licence")

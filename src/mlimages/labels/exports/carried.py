@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.labels.exports.view import Block, View, is_public
+from mlimages.labels.exports.values import is_public
+from mlimages.labels.exports.view import Block, View
 from mlimages.schemas import IMAGES
 
 FEATURES = {

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mlimages.labels.exports.files import json_text, part_name
-from mlimages.labels.exports.view import Block, View, public_uris, short, unique_names
+from mlimages.labels.exports.values import public_uris, short, unique_names
+from mlimages.labels.exports.view import Block, View
 
 CARRIES = frozenset({"confidences", "ids", "splits", "urls", "licence", "sizes", "hierarchy"})
 WITHOUT_BYTES = "{n} images whose bytes are not packed"

@@ -18,7 +18,8 @@ from typing import Any, TextIO
 
 from mlimages.errors import InputError
 from mlimages.labels.exports.files import json_text, part_name
-from mlimages.labels.exports.view import Block, View, short, unique_names
+from mlimages.labels.exports.values import short, unique_names
+from mlimages.labels.exports.view import Block, View
 from mlimages.schemas import TAG_REASONS
 
 CARRIES = frozenset({"confidences", "reasons", "because", "ids", "splits"})

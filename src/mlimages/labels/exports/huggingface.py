@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.labels.exports.files import SHARD_BYTES, Series, Writer, json_text
-from mlimages.labels.exports.view import Block, View, public_uris, unique_names
+from mlimages.labels.exports.values import public_uris, unique_names
+from mlimages.labels.exports.view import Block, View
 from mlimages.schemas import TAG_REASONS
 
 CARRIES = frozenset(

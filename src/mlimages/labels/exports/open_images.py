@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from mlimages.labels.exports.files import part_name
-from mlimages.labels.exports.view import Block, View, confidence_text, public_uris
+from mlimages.labels.exports.values import confidence_text, public_uris
+from mlimages.labels.exports.view import Block, View
 from mlimages.labels.sparse import contains, make_keys
 from mlimages.schemas import FACT_KINDS
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mlimages.labels.exports.files import part_name
-from mlimages.labels.exports.view import Block, View, confidence_text, public_uris
+from mlimages.labels.exports.values import confidence_text, public_uris
+from mlimages.labels.exports.view import Block, View
 from mlimages.labels.identity import image_id
 from mlimages.labels.sources.files import has_image_name, stem
 from mlimages.taxonomy.dictionary import write_dictionary

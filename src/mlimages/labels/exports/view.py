@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,10 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError, InputError, nearest
+from mlimages.labels.exports.lists import FactList, TagLists
 from mlimages.labels.facts import present_facts
-from mlimages.labels.sparse import contains
 from mlimages.progress import track
-from mlimages.schemas import FACT_KINDS
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
@@ -38,84 +36,6 @@ class ImageFile(NamedTuple):
 
 ReadImage = Callable[[int], "ImageFile | None"]
 """From a row to the image's file, or None when its bytes are not held."""
-
-
-@dataclass(frozen=True)
-class TagLists:
-    """Tags of some images, compressed; tags of image i are at indptr[i]:indptr[i + 1].
-
-    Attributes:
-        indptr: int64 [images + 1].
-        categories: int32 [tags], ascending in an image.
-        confidences: float32 [tags].
-        reasons: int8 [tags], index into schemas.TAG_REASONS.
-        because: int32 [tags], the category that supports the tag most.
-    """
-
-    indptr: NDArray[np.int64]
-    categories: NDArray[np.int32]
-    confidences: NDArray[np.float32]
-    reasons: NDArray[np.int8]
-    because: NDArray[np.int32]
-
-    def take(self, positions: NDArray[np.integer]) -> TagLists:
-        """The lists of some images, in the order of `positions`."""
-        lengths = np.diff(self.indptr)[positions]
-        indptr = np.zeros(len(positions) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=indptr[1:])
-        place = np.repeat(self.indptr[positions] - indptr[:-1], lengths) + np.arange(indptr[-1])
-        columns = (self.categories, self.confidences, self.reasons, self.because)
-        return TagLists(indptr, *(column[place] for column in columns))
-
-
-@dataclass(frozen=True)
-class FactList:
-    """Facts about some images, ascending by row, then category.
-
-    Attributes:
-        rows, categories, present, confidences: as in schemas.FACTS, one entry a fact.
-        sources: int32 [facts], index into `source_names`.
-        kinds: int8 [facts], index into schemas.FACT_KINDS.
-        source_names: the sources, ascending.
-    """
-
-    rows: NDArray[np.int32]
-    categories: NDArray[np.int32]
-    present: NDArray[np.bool_]
-    confidences: NDArray[np.float32]
-    sources: NDArray[np.int32]
-    kinds: NDArray[np.int8]
-    source_names: tuple[str, ...]
-
-    @classmethod
-    def from_table(cls, facts: pa.Table) -> FactList:
-        """From schemas.FACTS, rows in any order."""
-        names = tuple(sorted(pc.unique(facts["source"]).to_pylist()))
-        codes = pc.index_in(facts["source"], pa.array(names, pa.string())).to_numpy()
-        sources = codes.astype(np.int32)
-        kinds = pc.index_in(facts["kind"], pa.array(FACT_KINDS)).to_numpy().astype(np.int8)
-        rows, categories = facts["row"].to_numpy(), facts["category"].to_numpy()
-        present, confidences = facts["present"].to_numpy(), facts["confidence"].to_numpy()
-        order = np.lexsort((kinds, confidences, present, sources, categories, rows))
-        unordered = cls(rows, categories, present, confidences, sources, kinds, names)
-        return unordered.take(order)
-
-    def among(self, rows: NDArray[np.int32]) -> FactList:
-        """The facts about the images of ascending `rows`."""
-        begin, end = np.searchsorted(self.rows, [rows[0], rows[-1] + 1]) if len(rows) else (0, 0)
-        return self.take(begin + np.flatnonzero(contains(rows, self.rows[begin:end])))
-
-    def take(self, place: NDArray[np.integer]) -> FactList:
-        """Some of the facts, in the order of `place`."""
-        return FactList(
-            self.rows[place],
-            self.categories[place],
-            self.present[place],
-            self.confidences[place],
-            self.sources[place],
-            self.kinds[place],
-            self.source_names,
-        )
 
 
 @dataclass(frozen=True)
@@ -298,43 +218,3 @@ def _split_codes(store: Store) -> tuple[list[str], NDArray[np.int16]]:
     found = pc.index_in(splits["split"], pa.array(names[1:], pa.string())).to_numpy()
     codes[splits["row"].to_numpy()] = found.astype(np.int16) + 1
     return names, codes
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def confidence_text(confidence: float) -> str:
-    """The shortest decimal that reads back as the same float32: `1`, `0.9`."""
-    return str(np.float32(confidence)).removesuffix(".0")
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def short(confidence: float) -> float:
-    """The float whose shortest decimal reads back as the same float32, for JSON."""
-    return float(str(np.float32(confidence)))
-
-
-_LOCAL = ("tar://", "file://")
-
-
-def public_uris(uris: list[str]) -> list[str]:
-    """Those places that others can reach too: paths of this machine are not published."""
-    return [uri for uri in uris if "://" in uri and not uri.startswith(_LOCAL)]
-
-
-def is_public(uris: pa.Array) -> NDArray[np.bool_]:
-    """Whether each place is one that `public_uris` keeps."""
-    found = pc.match_substring(uris, "://")
-    for scheme in _LOCAL:
-        found = pc.and_not(found, pc.starts_with(uris, scheme))
-    return found.to_numpy(zero_copy_only=False)
-
-
-def unique_names(taxonomy: Taxonomy) -> list[str]:
-    """A name for each category that no other has: its first, with its key where it is shared."""
-    firsts = [category.names[0] for category in taxonomy.categories]
-    seen: dict[str, int] = {}
-    for name in firsts:
-        seen[name] = seen.get(name, 0) + 1
-    return [
-        name if seen[name] == 1 else f"{name} ({category.key})"
-        for name, category in zip(firsts, taxonomy.categories, strict=True)
-    ]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from mlimages.labels.exports.files import SHARD_BYTES, Series, TarWriter, json_text
-from mlimages.labels.exports.view import Block, View, public_uris, short
+from mlimages.labels.exports.values import public_uris, short
+from mlimages.labels.exports.view import Block, View
 from mlimages.schemas import FACT_KINDS, TAG_REASONS
 
 CARRIES = frozenset(
