@@ -38,6 +38,7 @@ from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import hashes
 from mlimages.labels.reading import Reading
+from mlimages.labels.reconciliation import reconcile
 from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
@@ -299,8 +300,12 @@ class Database:
         return hashes.compare(self.store, other.store)
 
     def check(self) -> CheckReport:
-        """Verify checksums, and that all counts reconcile."""
-        return check_store(self.store)
+        """Verify checksums, that all counts reconcile, and every row of the tables of labels."""
+        report = check_store(self.store)
+        if any(name == "files" and not good for name, good, _ in report.checks):
+            return report
+        checks = report.checks + reconcile(self.store, self.taxonomy)
+        return CheckReport(all(good for _, good, _ in checks), checks)
 
     def _in_split(self, split: str, count: int) -> np.ndarray:
         table = self.store.table("splits")
