@@ -158,7 +158,10 @@ def test_the_lists_and_dictionary_of_an_export_give_the_same_export(images: list
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        db = build(folder / "DB", [s for s in images if s.split == "train"] or [Sample(facts={"first": []})])
+        db = build(
+            folder / "DB",
+            [s for s in images if s.split == "train"] or [Sample(facts={"first": []})],
+        )
         write(db, "tencent", folder / "once")
         taxonomy = read_dictionary(folder / "once" / "dictionary_and_semantic_hierarchy.txt")
         assert taxonomy.keys == TAXONOMY.keys

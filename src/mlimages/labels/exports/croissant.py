@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mlimages.labels.exports.attribution import Attribution
 from mlimages.labels.exports.files import PublishedFile
+from mlimages.schemas import TABLES as SCHEMAS
 from mlimages.store import Store
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -92,13 +93,13 @@ class Columns:
     Attributes:
         name: of the record set.
         description: one sentence.
-        includes: pattern of its files, relative to the metadata.
+        includes: its files, or patterns of them, relative to the metadata.
         schema: its columns.
     """
 
     name: str
     description: str
-    includes: str
+    includes: tuple[str, ...]
     schema: pa.Schema
 
 
@@ -109,6 +110,7 @@ def metadata(
     tables: Sequence[Columns],
     attribution: Attribution,
     sensitive: int,
+    version: str,
 ) -> dict[str, Any]:
     """The metadata as a JSON object.
 
@@ -119,6 +121,7 @@ def metadata(
         tables: those that are tables, by column.
         attribution: licences and authors.
         sensitive: number of sensitive categories among the labels.
+        version: of the data set, as N.N.N.
     """
     found: dict[str, Any] = {
         "@context": _CONTEXT,
@@ -126,6 +129,7 @@ def metadata(
         "conformsTo": CONFORMS_TO,
         "name": name,
         "description": description,
+        "version": version,
         "isBasedOn": attribution.based_on(),
         "rai:personalSensitiveInformation": (
             f"{sensitive:,} categories of persons are marked as sensitive. They are kept in the "
@@ -142,8 +146,6 @@ def metadata(
 
 def of_database(store: Store) -> tuple[list[PublishedFile], list[Columns]]:
     """The files of a database, and its tables by column."""
-    from mlimages.schemas import TABLES as SCHEMAS
-
     files = [
         PublishedFile(entry.path, entry.size, entry.sha256)
         for _, entries in sorted(store.manifest.files.items())
@@ -153,14 +155,10 @@ def of_database(store: Store) -> tuple[list[PublishedFile], list[Columns]]:
     for name, description in TABLES.items():
         entries = store.manifest.files.get(name, [])
         if entries:
-            # A pattern would also find files of older generations, which stay for an hour.
-            pattern = entries[0].path if len(entries) == 1 else _pattern(name, entries[0].path)
-            tables.append(Columns(name, description, pattern, SCHEMAS[name]))
+            # No pattern: it would also find files of older generations, which stay for an hour.
+            paths = tuple(entry.path for entry in entries)
+            tables.append(Columns(name, description, paths, SCHEMAS[name]))
     return files, tables
-
-
-def _pattern(name: str, path: str) -> str:
-    return f"{name}/*.parquet" if path.startswith(f"{name}/") else f"{name}-*.parquet"
 
 
 def _file_object(file: PublishedFile) -> dict[str, Any]:
@@ -177,14 +175,14 @@ def _file_object(file: PublishedFile) -> dict[str, Any]:
 
 
 def _file_set(table: Columns) -> dict[str, Any]:
-    suffix = "." + table.includes.rpartition(".")[2]
+    suffix = "." + table.includes[0].rpartition(".")[2]
     return {
         "@type": "cr:FileSet",
         "@id": f"{table.name}-files",
         "name": f"{table.name}-files",
         "description": f"the files of the table {table.name}",
         "encodingFormat": FORMATS[suffix],
-        "includes": table.includes,
+        "includes": list(table.includes),
     }
 
 

@@ -153,6 +153,7 @@ def _describe(
         tables=tables,
         attribution=attribution,
         sensitive=inventory.counts["sensitive"],
+        version=f"{view.store.manifest.format_version}.{view.store.manifest.generation}.0",
     )
     (folder / METADATA).write_text(json_text(found) + "\n", encoding="utf-8")
 
@@ -161,10 +162,12 @@ def _tables(view: View, format: str) -> list[croissant.Columns]:
     """The tables among an export's files."""
     if format == "huggingface":
         columns = huggingface.COLUMNS
-        return [croissant.Columns("rows", "an image a row", "data/*.parquet", columns)]
+        return [croissant.Columns("rows", "an image a row", ("data/*.parquet",), columns)]
     if format == "open_images":
         return [
-            croissant.Columns(name, what, includes, pa.schema([(c, pa.string()) for c in columns]))
+            croissant.Columns(
+                name, what, (includes,), pa.schema([(c, pa.string()) for c in columns])
+            )
             for name, what, includes, columns in open_images.TABLES
         ]
     return []
