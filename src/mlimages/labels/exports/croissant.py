@@ -1,10 +1,9 @@
 """Croissant metadata (JSON-LD): what the files hold, and on what terms.
 
-The format is https://mlcommons.org/croissant/1.1.
-Every file but those of single images is listed with its size and SHA-256; tables are described by
-column. A table in several
-files is a FileSet, whose pattern is relative to the folder of the metadata: put `croissant.json` of
-a database into the database's folder to read the records through it.
+The format is https://mlcommons.org/croissant/1.1. Every file but those of single images is listed
+with its size and SHA-256, and tables are described by column. Paths are relative to the folder of
+the metadata: put `croissant.json` of a database into the database's folder to read the records
+through it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import os
 import re
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -117,6 +118,10 @@ class Series:
         file, writer = self._open.pop(split)
         with file:
             if whole:
+                writer.close()
+                return
+            # What was being written goes; a writer left open would complain when it is collected.
+            with suppress(OSError, ValueError):
                 writer.close()
 
 
