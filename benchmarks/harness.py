@@ -10,10 +10,14 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 
 
 @dataclass
@@ -46,6 +50,45 @@ def interleaved(sides: dict[str, Callable[[], object]], repetitions: int) -> dic
     return times
 
 
+def watched(command: list[str], folder: Path) -> tuple[str, float, float]:
+    """Run a command and watch its memory.
+
+    Args:
+        command: what to run.
+        folder: where it runs.
+
+    Returns:
+        its standard output, the seconds it took, and the greatest proportional set size of it and
+        all its children in 1e9 bytes (0 where /proc has no such figure).
+    """
+    start, peak = time.perf_counter(), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+        reader = ThreadPoolExecutor(1).submit(process.stdout.read)  # type: ignore[union-attr]
+        while process.poll() is None:
+            peak = max(peak, _proportional_set_size(process.pid))
+            time.sleep(0.1)
+        seconds = time.perf_counter() - start
+        output = reader.result()
+    if process.returncode:
+        raise SystemExit(f"error: {' '.join(command)} failed")
+    return output, seconds, peak / 1e9
+
+
+def _proportional_set_size(process: int) -> int:
+    """Bytes of a process and its children, shared pages by their share."""
+    total, waiting = 0, [process]
+    while waiting:
+        here = Path("/proc", str(waiting.pop()))
+        try:
+            text = (here / "smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
+            for task in (here / "task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+        except OSError:
+            continue  # it has just ended
+    return total * 1024
+
+
 def medians(times: dict[str, list[float]]) -> dict[str, float]:
     """The median of each side."""
     return {name: statistics.median(values) for name, values in times.items()}
@@ -63,13 +106,33 @@ def report(outcome: Outcome, packages: Sequence[str]) -> dict[str, object]:
     return {**asdict(outcome), "machine": machine, "versions": versions}
 
 
-def main(title: str, measure: Callable[[bool], Outcome], packages: Sequence[str]) -> None:
-    """Run one benchmark as a command."""
+def main(
+    title: str,
+    measure: Callable[[bool], Outcome] | Callable[[bool, Path], Outcome],
+    packages: Sequence[str],
+    *,
+    writes: bool = False,
+) -> None:
+    """Run one benchmark as a command.
+
+    Args:
+        title: one line that says what is measured.
+        measure: the benchmark; given whether to be quick, and if it `writes` a folder.
+        packages: whose versions are told.
+        writes: whether it needs a folder for its files: `--work`, or a temporary one.
+    """
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--quick", action="store_true", help="a look, in under two minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    if writes:
+        parser.add_argument("--work", type=Path, help="a folder for files; else a temporary one")
     options = parser.parse_args()
-    result = report(measure(options.quick), packages)
+    if writes:
+        with tempfile.TemporaryDirectory(dir=options.work) as folder:
+            outcome = measure(options.quick, Path(folder))  # type: ignore[call-arg]
+    else:
+        outcome = measure(options.quick)  # type: ignore[call-arg]
+    result = report(outcome, packages)
     if options.json:
         print(json.dumps(result))
         return

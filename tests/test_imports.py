@@ -23,7 +23,7 @@ ORDER = [
     ("taxonomy",),
     ("labels",),
     ("images",),
-    ("importing", "publishing"),
+    ("importing", "completion", "publishing"),
     ("database",),
     ("models", "losses", "metrics"),
     ("training",),

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from mlimages import storage
@@ -260,3 +262,22 @@ def test_a_folder_with_other_files_is_not_taken_over(tmp_path: Path) -> None:
         Store.create(tmp_path)
     with pytest.raises(DatabaseError, match="not a database"):
         Store.open(tmp_path)
+
+
+def test_threads_write_partitions_of_one_commit(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "db", partition_rows=2)
+    with store.commit("test") as commit, ThreadPoolExecutor(4) as pool:
+        for partition in pool.map(
+            lambda k: commit.replace("images", images(2 * k), k) or k, range(9)
+        ):
+            assert partition >= 0
+    assert [entry.partition for entry in store.entries("images")] == list(range(9))
+    assert store.table("images")["row"].to_pylist() == list(range(0, 18, 2))
+
+
+def test_rows_are_read_by_a_condition(tmp_path: Path) -> None:
+    store = make(tmp_path / "db", 1, 2, 3)
+    assert store.table("splits", where=pc.field("row") > 2)["row"].to_pylist() == [3]
+    assert store.table("facts", ["category"], where=pc.field("row") > 2).column_names == [
+        "category"
+    ]

@@ -12,7 +12,7 @@ and committed to the directory described in docs/database.md.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,25 +21,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlimages.checking import (
-    CheckReport,
-    check_store,
-    facts_fingerprint,
-    pack_rejects,
-    tags_are_current,
-)
+from mlimages.checking import CheckReport, check_store, pack_rejects, tags_are_current
+from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
-from mlimages.labels import cooccurrence, explanation, statistics
+from mlimages.labels import explanation, statistics
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import hashes
-from mlimages.labels.reading import Reading
 from mlimages.labels.reconciliation import reconcile
-from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
+from mlimages.labels.rules import Rules
+from mlimages.labels.sparse import expand
+from mlimages.labels.streams import Readings
+from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
@@ -104,13 +101,13 @@ class Database:
 
     @classmethod
     def create_from(
-        cls, root: AnyPath | str, taxonomy: Taxonomy, reading: Reading
+        cls, root: AnyPath | str, taxonomy: Taxonomy, readings: Readings
     ) -> tuple[Database, ImportReport]:
-        """Create a database with its first reading in one commit: both or neither."""
+        """Create a database with its first reading, or stream, in one commit: both or neither."""
         store = Store.create(root)
-        with store.commit(f"import {reading.source}") as commit:
+        with store.commit("import") as commit:
             start(commit, taxonomy)
-            report = take_in(commit, reading)
+            report = take_in(commit, readings)
         return cls(store), report
 
     @property
@@ -134,55 +131,33 @@ class Database:
             )
         return Rules(**self.store.manifest.info["rules"])
 
-    def add(self, reading: Reading) -> ImportReport:
-        """Take in what a source said. Facts are only ever added; tags are derived by `complete`."""
-        with self.store.commit(f"import {reading.source}") as commit:
-            return take_in(commit, reading)
+    def add(self, readings: Readings) -> ImportReport:
+        """Take in what a source said: a reading, or a stream of them, in one commit.
+
+        Facts are only ever added; tags are derived by `complete`. Raises as `take_in` does.
+        """
+        with self.store.commit("import") as commit:
+            return take_in(commit, readings)
 
     def complete(
-        self, rules: Rules | None = None, predictions: pa.Table | None = None
+        self, rules: Rules | None = None, predictions: pa.Table | Path | str | None = None
     ) -> CompletionReport:
         """Derive all tags from the facts: one pure function of (facts, taxonomy, rules).
 
+        Partitions of which no input changed keep their tags.
+
         Args:
             rules: thresholds and the hierarchy; the defaults are the paper's.
-            predictions: schemas.PREDICTIONS of the single-label part, from `mlimages predict`;
-                without them only ancestors are added.
+            predictions: schemas.PREDICTIONS of the single-label part, from `mlimages predict`, or
+                the path of that file; without them, and unless the rules count co-occurrence from
+                tags, only ancestors are added.
         """
         rules = rules or Rules()
         hierarchy = self.taxonomy.hierarchy(rules.hierarchy)
         with self.store.commit("complete") as commit:
-            facts, images = commit.table("facts"), commit.table("images")
-            if images.num_rows == 0:
+            if not self.store.num_rows("images"):
                 raise DatabaseError(self.root, "holds no images", "run: mlimages import")
-            pairs, filters = None, {}
-            if predictions is not None:
-                search = cooccurrence.find_pairs(
-                    predictions, facts, images, commit.table("sources"), hierarchy, rules
-                )
-                pairs, filters = search.pairs, search.filters()
-            absent = absent_categories(facts, images, commit.table("sources"))
-            tags = derive_tags(
-                facts, images.num_rows, hierarchy, pairs, absent, rules.cooccurrence_counts
-            )
-            commit.replace("tags", tags.to_table())
-            commit.replace("postings", tags.to_postings())
-            if pairs is not None:
-                commit.replace("cooccurrence", pairs)
-            else:
-                commit.replace("cooccurrence", commit.table("cooccurrence").slice(0, 0))
-            commit.info["rules"] = asdict(rules)
-            report = CompletionReport(
-                images.num_rows,
-                len(tags.categories),
-                tags.count_by_reason(),
-                len(np.unique(tags.categories)),
-                0 if pairs is None else pairs.num_rows,
-                filters,
-            )
-            commit.info["tags"] = asdict(report)
-            commit.info["tags_of"] = facts_fingerprint(commit.manifest)
-        return report
+            return complete(commit, hierarchy, rules, predictions)
 
     def pack(self, shard_bytes: int = 512_000_000) -> PackReport:
         """Pack the images' bytes into shards; one commit a shard, so it continues where it stopped.
@@ -235,27 +210,30 @@ class Database:
             DatabaseError: there are no tags yet, or no image is left.
         """
         _ = self.rules
-        images = self.store.table("images", ["row", "sources"])
-        keep = np.ones(images.num_rows, dtype=bool)
+        num_images = self.store.num_rows("images")
+        keep = np.ones(num_images, dtype=bool)
         if split is not None:
-            keep &= self._in_split(split, images.num_rows)
+            keep &= self._in_split(split, num_images)
         if part != "all":
             keep &= self.single_label_rows() == (part == "single")
         if packed:
-            has_bytes = np.zeros(images.num_rows, dtype=bool)
+            has_bytes = np.zeros(num_images, dtype=bool)
             has_bytes[self.store.table("shards/index", ["row"])["row"].to_numpy()] = True
             keep &= has_bytes
         if not keep.any():
             what = f"no image in split {split!r}, part {part!r}" if split else f"no image, {part=}"
             hint = "run: mlimages pack DB" if packed else "import images of that kind"
             raise DatabaseError(self.root, what, hint)
-        tags = Tags.from_table(self.store.table("tags"))
-        rows = np.flatnonzero(keep).astype(np.int32)
-        return Selection(rows, *tags.take(rows))
+        return self._take(np.flatnonzero(keep).astype(np.int32))
 
     def single_label_rows(self) -> np.ndarray:
         """bool [images]: whether only single-label sources annotated the image."""
-        return single_label_rows(self.store.table("images"), self.store.table("sources"))
+        sources = self.store.table("sources")
+        found = [
+            single_label_rows(self.store.table("images", ["sources"], partition), sources)
+            for partition in self.store.partitions()
+        ]
+        return np.concatenate([np.empty(0, dtype=bool), *found])
 
     def reader(self) -> ShardReader:
         """Random access to the packed images' bytes by row."""
@@ -263,19 +241,28 @@ class Database:
 
     def row_of(self, image: str) -> int:
         """Row of an image by its id; raises InputError when there is none."""
-        index = pc.index(self.store.table("images", ["id"])["id"], image).as_py()
-        if index < 0:
-            raise InputError(image, "no image of this id", f"see {self.root}/images")
-        return index
+        for partition in self.store.partitions():
+            ids = self.store.table("images", ["id"], partition)["id"]
+            place = pc.index(ids, image).as_py()
+            if place >= 0:
+                return partition * self.store.manifest.partition_rows + place
+        raise InputError(image, "no image of this id", f"see {self.root}/images")
 
     def explain(self, image: str) -> explanation.Explanation:
-        """Every support of each tag of an image, by its id."""
-        names = ("facts", "tags", "cooccurrence", "images")
-        hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
-        tables = {name: self.store.table(name) for name in names}
-        causes = self.rules.cooccurrence_counts
+        """Every support of each tag of an image, by its id; only its partition is read."""
+        rules, row = self.rules, self.row_of(image)
+        partition = row // self.store.manifest.partition_rows
+        tables = {
+            name: self.store.table(name, partition=partition, where=pc.field("row") == row)
+            for name in ("facts", "tags", "images")
+        }
         return explanation.explain(
-            self.row_of(image), self.taxonomy, hierarchy, **tables, causes=causes
+            row,
+            self.taxonomy,
+            self.taxonomy.hierarchy(rules.hierarchy),
+            cooccurrence=self.store.table("cooccurrence"),
+            causes=rules.cooccurrence_counts,
+            **tables,
         )
 
     def statistics(self) -> statistics.Statistics:
@@ -306,6 +293,26 @@ class Database:
             return report
         checks = report.checks + reconcile(self.store, self.taxonomy)
         return CheckReport(all(good for _, good, _ in checks), checks)
+
+    def _take(self, rows: np.ndarray) -> Selection:
+        """The tags of some images, ascending, a partition at a time."""
+        size = self.store.manifest.partition_rows
+        indptr = np.zeros(len(rows) + 1, dtype=np.int64)
+        most = self.store.manifest.info["tags"]["tags"]  # memory that is not used is not taken
+        taken = {"categories": np.empty(most, np.int32), "confidences": np.empty(most, np.float32)}
+        for partition in self.store.partitions("tags"):
+            first, last = np.searchsorted(rows, (partition * size, (partition + 1) * size))
+            if first == last:
+                continue
+            table = self.store.table("tags", list(taken), partition)
+            for name, values in taken.items():
+                starts, found = compressed(table[name])
+                local = rows[first:last] - partition * size
+                ends = indptr[first] + np.cumsum(starts[local + 1] - starts[local])
+                indptr[first + 1 : last + 1] = ends
+                values[indptr[first] : ends[-1]] = found[expand(starts, local)[1]]
+        categories, confidences = (values[: indptr[-1]] for values in taken.values())
+        return Selection(rows, indptr, categories, confidences)
 
     def _in_split(self, split: str, count: int) -> np.ndarray:
         table = self.store.table("splits")

@@ -35,6 +35,8 @@ class CompletionReport:
     categories_with_images: int
     cooccurrence_pairs: int
     cooccurrence_filters: dict[str, int] = field(default_factory=dict)  # what passed each, in order
+    partitions_recomputed: int = 0
+    partitions_kept: int = 0  # nothing that their tags depend on had changed
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+"""A string of which there are few distinct ones: in a file a plain string column."""
 
 CATEGORIES = pa.schema(
     [
@@ -35,15 +40,15 @@ IMAGES = pa.schema(
         ("height", pa.int32()),
     ]
 )
-SPLITS = pa.schema([("row", pa.int32()), ("split", pa.string())])
+SPLITS = pa.schema([("row", pa.int32()), ("split", NAME)])
 FACTS = pa.schema(
     [
         ("row", pa.int32()),
         ("category", pa.int32()),
-        ("source", pa.string()),
+        ("source", NAME),
         ("present", pa.bool_()),
         ("confidence", pa.float32()),
-        ("kind", pa.string()),  # one of FACT_KINDS
+        ("kind", NAME),  # one of FACT_KINDS
     ]
 )
 FACT_KINDS = ("asserted", "verified", "machine", "exhaustive", "correction", "duplicate")
@@ -102,7 +107,7 @@ READING_IMAGES = pa.schema(
     [
         ("id", pa.string()),
         ("uri", pa.string()),
-        ("split", pa.string()),
+        ("split", NAME),
         ("licence", pa.string()),
         ("author", pa.string()),
         ("width", pa.int32()),
@@ -115,7 +120,7 @@ READING_FACTS = pa.schema(
         ("category", pa.int32()),
         ("present", pa.bool_()),
         ("confidence", pa.float32()),
-        ("kind", pa.string()),
+        ("kind", NAME),
     ]
 )
 READING_REJECTS = pa.schema([("location", pa.string()), ("reason", pa.string())])
@@ -135,3 +140,21 @@ TABLES = {
 }
 PARTITIONED = ("images", "facts", "tags", "postings")
 """Tables with a column `row` that are kept in one or more files a partition of images."""
+
+WRITE_OPTIONS: dict[str, dict[str, Any]] = {
+    # One image's tags are read by its row group; one image's lists repeat in the next.
+    "tags": {
+        "row_group_size": 1 << 15,
+        "use_dictionary": ["confidences.list.element", "reasons.list.element"],
+        "column_encoding": {"row": "DELTA_BINARY_PACKED"},
+        "write_statistics": ["row"],
+    },
+    # One category's rows are read by the row groups whose statistics hold it.
+    "postings": {
+        "row_group_size": 1 << 18,
+        "use_dictionary": ["confidence", "reason"],
+        "column_encoding": {"category": "DELTA_BINARY_PACKED", "row": "DELTA_BINARY_PACKED"},
+        "write_statistics": ["category"],
+    },
+}
+"""How `pyarrow.parquet.write_table` writes a table, beyond `compression="zstd"` at level 1."""

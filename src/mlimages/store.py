@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlimages.errors import DatabaseError
 from mlimages.manifest import FORMAT_VERSION, MANIFEST, PARTITION_ROWS, Manifest, StoredFile
-from mlimages.schemas import PARTITIONED, TABLES
+from mlimages.schemas import PARTITIONED, TABLES, WRITE_OPTIONS
 from mlimages.storage import (
     PARTIAL,
     atomic_file,
@@ -125,9 +127,19 @@ class Store:
         return sum(entry.rows for entry in self.manifest.files.get(name, []))
 
     def table(
-        self, name: str, columns: list[str] | None = None, partition: int | None = None
+        self,
+        name: str,
+        columns: list[str] | None = None,
+        partition: int | None = None,
+        where: pc.Expression | None = None,
     ) -> pa.Table:
         """Read a table, or one partition of it (empty when nothing was written yet).
+
+        Args:
+            name: of the table.
+            columns: those to read; all by default.
+            partition: the one to read; all by default.
+            where: only the rows for which this holds; most of the others are not even decoded.
 
         Raises:
             DatabaseError: a file is missing or damaged.
@@ -143,7 +155,9 @@ class Store:
                 filesystem = None if local else path.fs  # type: ignore[union-attr]
                 place = path if local else path.path  # type: ignore[union-attr]
                 parts.append(
-                    pq.read_table(place, columns=columns, schema=schema, filesystem=filesystem)
+                    pq.read_table(
+                        place, columns=columns, schema=schema, filters=where, filesystem=filesystem
+                    )
                 )
             except (OSError, pa.ArrowException) as error:
                 raise DatabaseError(
@@ -211,7 +225,10 @@ class Store:
 
 
 class Commit:
-    """The files of a generation in the making; see `Store.commit`."""
+    """The files of a generation in the making; see `Store.commit`.
+
+    Several threads may append and replace at once, each its own table or partition.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -225,6 +242,7 @@ class Commit:
             old.partition_rows,
         )
         self._written: list[AnyPath] = []
+        self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()  # files written, by what their names begin with
 
     @property
@@ -245,8 +263,9 @@ class Commit:
 
     def replace(self, name: str, table: pa.Table, partition: int | None = None) -> None:
         """Replace all rows of a table, or of one partition of it."""
-        kept = self._next.files.get(name, []) if partition is not None else []
-        self._next.files[name] = [entry for entry in kept if entry.partition != partition]
+        with self._lock:
+            kept = self._next.files.get(name, []) if partition is not None else []
+            self._next.files[name] = [entry for entry in kept if entry.partition != partition]
         self.append(name, table, partition)
 
     def append(self, name: str, table: pa.Table, partition: int | None = None) -> None:
@@ -257,11 +276,14 @@ class Commit:
             table: its rows, in any order.
             partition: the one that all rows are of, when that is known.
         """
-        entries = self._next.files.setdefault(name, [])
         parts: list[tuple[int | None, pa.Table]] = [(partition, table)]
         if name in PARTITIONED and partition is None:
             parts = _cut(table, self._next.partition_rows)
-        entries += [self._write(name, part, number) for number, part in parts if part.num_rows]
+        written = [self._write(name, part, number) for number, part in parts if part.num_rows]
+        with self._lock:
+            entries = [*self._next.files.get(name, []), *written]
+            # Threads end in any order; files of one partition stay oldest first.
+            self._next.files[name] = sorted(entries, key=lambda entry: entry.partition or 0)
 
     def add_shard(self, path: AnyPath, images: int, size: int, sha256: str) -> None:
         """Take a finished shard, already at its place under `shards/`, into the generation."""
@@ -292,13 +314,16 @@ class Commit:
     def _write(self, name: str, table: pa.Table, partition: int | None) -> StoredFile:
         generation = f"{self._next.generation:06d}"
         cut = f"-{generation}" if partition is None else f"/{generation}-{partition:05d}"
-        relative = f"{name}{cut}-{self._counts[name + cut]:03d}.parquet"
-        self._counts[name + cut] += 1
+        with self._lock:
+            relative = f"{name}{cut}-{self._counts[name + cut]:03d}.parquet"
+            self._counts[name + cut] += 1
         path = self._store.root / relative
         with atomic_file(path) as temporary:
             self._written.append(path)
+            options = WRITE_OPTIONS.get(name, {})
+            table = table.cast(TABLES[name])
             with open(temporary, "wb") as file:
-                pq.write_table(table.cast(TABLES[name]), file, compression="zstd")
+                pq.write_table(table, file, compression="zstd", compression_level=1, **options)
             size, sha256 = temporary.stat().st_size, sha256_file(temporary)
         return StoredFile(relative, table.num_rows, size, sha256, partition)
 

@@ -7,7 +7,8 @@ import torch
 from tests.training.fakes import KEYS, FakeDatabase
 
 from mlimages.labels.predicted_rows import ROWS_KEY
-from mlimages.training.inference import LoadedModel, ModelCategory
+from mlimages.models.interface import ModelCategory
+from mlimages.training.inference import LoadedModel
 from mlimages.training.prediction import predict
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +17,10 @@ from tests.labels.reference import World, derive
 from tests.labels.worlds import facts_table, hierarchy_of, images_table, sources_table, worlds
 
 from mlimages.errors import InputError
-from mlimages.labels.cooccurrence import PairSearch, find_pairs
+from mlimages.labels import compiled, cooccurrence
+from mlimages.labels import predictions as predictions_module
+from mlimages.labels.absences import single_label_rows
+from mlimages.labels.cooccurrence import Labelled, PairSearch, find_pairs, tagged_pairs
 from mlimages.labels.predicted_rows import ROWS_KEY, record_rows, recorded_rows
 from mlimages.labels.rules import Rules
 from mlimages.schemas import PREDICTIONS
@@ -32,14 +38,22 @@ def search(world: World, rows: list[tuple[int, int, float]], rules: Rules) -> Pa
 
 
 def search_table(world: World, predictions: pa.Table, rules: Rules) -> PairSearch:
-    return find_pairs(
-        predictions,
-        facts_table(world.facts),
-        images_table(world),
-        sources_table(world, SINGLE),
-        hierarchy_of(world),
-        rules,
-    )
+    num_rows = len(world.image_sources)
+    return find_pairs(predictions, parts_of(world), num_rows, hierarchy_of(world), rules)
+
+
+def parts_of(world: World) -> list[Callable[[], Labelled]]:
+    """The images of a world in parts of two rows."""
+    facts, images = facts_table(world.facts), images_table(world)
+    single = single_label_rows(images, sources_table(world, SINGLE))
+
+    def load(first: int) -> Labelled:
+        rows = facts["row"].to_numpy()
+        mine = facts.filter(pa.array((rows >= first) & (rows < first + 2)))
+        local = pa.array(mine["row"].to_numpy() - first, pa.int32())
+        return Labelled(first, mine.set_column(0, "row", local), single[first : first + 2])
+
+    return [partial(load, first) for first in range(0, len(single), 2)]
 
 
 def slow_pairs(world: World, rows: list[tuple[int, int, float]], rules: Rules) -> dict:
@@ -83,6 +97,63 @@ def test_pairs_equal_the_slow_count(world: World, data: st.DataObject, counts: s
     assert order == sorted(order)
 
 
+@settings(max_examples=60, deadline=None)
+@given(worlds(most_rows=6), st.data(), st.sampled_from(["asserted", "all"]))
+def test_numpy_blocks_and_files_give_the_same_pairs(
+    world: World, data: st.DataObject, counts: str
+) -> None:
+    row = st.integers(0, len(world.image_sources) - 1)
+    category = st.integers(0, world.num_categories - 1)
+    found = st.tuples(row, category, st.sampled_from([0.5, 1.0]))
+    rows = data.draw(st.lists(found, max_size=12))
+    rules = Rules("tencent", 0.5, 0.3, counts)  # type: ignore[arg-type]
+    expected = search(world, rows, rules)
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(compiled, "available", lambda: False)
+        patch.setattr(cooccurrence, "MOST_CELLS", 2)
+        patch.setattr(predictions_module, "BATCH_ROWS", 3)
+        pq.write_table(predictions_table(rows), f"{folder}/p.parquet", row_group_size=2)
+        again = search_table(world, Path(folder, "p.parquet"), rules)  # type: ignore[arg-type]
+    assert again.pairs.equals(expected.pairs)
+    assert again.filters == expected.filters
+
+
+@settings(max_examples=80, deadline=None)
+@given(worlds(most_rows=6), st.sampled_from(["asserted", "all"]), st.sampled_from([1, 2]))
+def test_pairs_of_tags_equal_the_slow_count(world: World, counts: str, least: int) -> None:
+    rules = Rules("tencent", 0.5, 0.3, counts, "tags", least)  # type: ignore[arg-type]
+    found = tagged_pairs(parts_of(world), hierarchy_of(world), rules).pairs.to_pylist()
+    world.pairs = set()
+    up = {c: world.distances(c).keys() for c in range(world.num_categories)}
+    images, both = Counter(), Counter()
+    for row, said_by in enumerate(world.image_sources):
+        if said_by <= set(SINGLE):
+            continue
+        tags = derive(world, row)
+        carried = {c for c, tag in tags.items() if counts == "all" or tag[1] == "asserted"}
+        images.update(carried)
+        both.update((i, j) for i in carried for j in carried)
+    assert {(p["cause"], p["effect"]): (p["images"], p["predicted"]) for p in found} == {
+        (i, j): (images[i], n)
+        for (i, j), n in both.items()
+        if n / images[i] > 0.3 and images[i] >= least and i not in up[j] and j not in up[i]
+    }
+
+
+def test_on_few_images_tags_do_not_cooccur_by_default() -> None:
+    facts = [(r, c, "second", True, 1.0, "verified") for r in range(99) for c in (SEA, LAND)]
+    world = World(4, {(SEA_SNAKE, SNAKE)}, facts, [{"second"}] * 99)
+    rules = Rules(cooccurrence_from="tags")
+    assert tagged_pairs(parts_of(world), hierarchy_of(world), rules).pairs.num_rows == 0
+    world.facts += [(99, c, "second", True, 1.0, "verified") for c in (SEA, LAND)]
+    world.image_sources.append({"second"})
+    found = tagged_pairs(parts_of(world), hierarchy_of(world), rules).pairs.to_pylist()
+    assert [(p["cause"], p["effect"], p["images"]) for p in found] == [
+        (SEA, LAND, 100),
+        (LAND, SEA, 100),
+    ]
+
+
 # 0 snake <- 1 sea snake; 2 sea; 3 land. Rows 0-3 are single-label, 4 and 5 are not.
 SNAKE, SEA_SNAKE, SEA, LAND = range(4)
 
@@ -107,7 +178,7 @@ def test_relatives_and_categories_of_the_single_label_part_alone_are_no_effects(
     rows.append((4, SEA, 1.0))  # an image of the multi-label part
     found = search(sea_snakes(), rows, Rules())
     assert found.pairs.num_rows == 0
-    assert found.filters() == {
+    assert found.filters == {
         "predictions": 13,
         "usable": 4,  # SNAKE on the single-label part
         "probable": 4,
@@ -163,7 +234,7 @@ def test_only_images_that_were_predicted_are_counted(tmp_path: Path) -> None:
     assert search_table(sea_snakes(), table, Rules()).pairs.num_rows == 0
     pq.write_table(record_rows(table, [0, 3, 2]), tmp_path / "p.parquet")
     found = search_table(sea_snakes(), pq.read_table(tmp_path / "p.parquet"), Rules())
-    assert found.single_images == 3
+    assert found.counted_images == 3
     assert found.pairs.select(["images", "predicted"]).to_pylist() == [
         {"images": 3, "predicted": 2}
     ]
@@ -171,7 +242,7 @@ def test_only_images_that_were_predicted_are_counted(tmp_path: Path) -> None:
 
 @given(st.sets(st.integers(0, 40)))
 def test_recorded_rows_are_read_back(rows: set[int]) -> None:
-    seen = recorded_rows(record_rows(predictions_table([]), sorted(rows)), 41)
+    seen = recorded_rows(record_rows(predictions_table([]), sorted(rows)).schema, 41)
     assert seen is not None
     assert set(seen.nonzero()[0].tolist()) == rows
 

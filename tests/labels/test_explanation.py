@@ -73,6 +73,24 @@ def test_the_words_name_sources_categories_and_evidence() -> None:
     assert "not animal (n00015388): verified by second" in text
 
 
+def test_contradictory_facts_are_named_at_the_tags_they_speak_against() -> None:
+    tags = {tag.key: tag for tag in explained(street(), 0).tags}
+    against = [(a.key, a.source) for a in tags[KEYS[DOG]].contradictions]
+    assert against == [(KEYS[ANIMAL], "second")]
+    assert tags[KEYS[CAR]].contradictions == []
+    text = "\n".join(explained(street(), 0).lines())
+    assert "against it: not animal (n00015388): verified by second" in text
+
+
+def test_facts_that_a_correction_withdrew_are_named() -> None:
+    world = street()
+    world.facts.append((0, ANIMAL, "me", False, 1.0, "correction"))
+    found = explained(world, 0)
+    assert KEYS[DOG] not in {tag.key for tag in found.tags}
+    assert [(s.key, s.source) for s in found.withdrawn] == [(KEYS[DOG], "first")]
+    assert "withdrawn: dog (n02084071), verified by first, confidence 1" in found.lines()
+
+
 def test_an_explanation_is_plain_json() -> None:
     shown = json.loads(json.dumps(dataclasses.asdict(explained(street(), 0))))
     assert shown["absent"] == [
@@ -107,7 +125,7 @@ def test_tags_older_than_the_images_are_refused() -> None:
     )
     with pytest.raises(InputError, match="mlimages complete"):
         explain(
-            0,
+            1,
             TAXONOMY,
             hierarchy_of(world),
             facts=facts_table(world.facts),

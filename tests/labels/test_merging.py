@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mlimages.errors import InputError
-from mlimages.labels.merging import MergedTables, merge_reading
+from mlimages.importing import take_in
 from mlimages.labels.reading import Reading, ReadingBuilder
-from mlimages.schemas import FACTS, IMAGES, SOURCES, SPLITS
+from mlimages.labels.streams import Readings
+from mlimages.reports import ImportReport
+from mlimages.store import Store
 
 
 def reading(source: str, *images: tuple[str, str | None, int], single: bool = False) -> Reading:
@@ -22,33 +29,53 @@ def reading(source: str, *images: tuple[str, str | None, int], single: bool = Fa
     return builder.build()
 
 
-def merge(*readings: Reading) -> tuple[MergedTables, pa.Table]:
-    """Merge readings one after the other; the last result and all facts."""
-    tables = {"images": IMAGES, "splits": SPLITS, "sources": SOURCES, "facts": FACTS}
-    held = {name: schema.empty_table() for name, schema in tables.items()}
-    for one in readings:
-        merged = merge_reading(**held, reading=one)
-        for name in ("images", "splits", "sources"):
-            held[name] = getattr(merged, name)
-        held["facts"] = pa.concat_tables([held["facts"], merged.facts])
-    return merged, held["facts"]
+@dataclass
+class Merged:
+    """What the last import reported, and the tables after it."""
+
+    report: ImportReport
+    images: pa.Table
+    facts: pa.Table
+    sources: pa.Table
+    splits: pa.Table
+    rejects: pa.Table
 
 
-def test_a_source_read_again_adds_nothing() -> None:
+Merge = Callable[..., Merged]
+
+
+@pytest.fixture
+def merge(tmp_path: Path) -> Merge:
+    """Merge readings, or streams of them, one after the other into a new store."""
+    number = itertools.count()
+
+    def merge(*imports: Readings, partition_rows: int = 2) -> Merged:
+        store = Store.create(tmp_path / f"db{next(number)}", partition_rows)
+        for readings in imports:
+            with store.commit("import") as commit:
+                commit.info.setdefault("inputs", [])
+                report = take_in(commit, readings)
+        names = ("images", "facts", "sources", "splits", "rejects")
+        return Merged(report, *(store.table(name) for name in names))
+
+    return merge
+
+
+def test_a_source_read_again_adds_nothing(merge: Merge) -> None:
     one = reading("a", ("x", "/p/x.jpg", 3), ("y", "/p/y.jpg", 4))
-    merged, facts = merge(one, one)
-    assert merged.new_images == 0
-    assert merged.merged_images == 2
-    assert merged.facts.num_rows == 0
-    assert facts.num_rows == 2
+    merged = merge(one, one)
+    assert merged.report.new_images == 0
+    assert merged.report.merged_images == 2
+    assert merged.report.facts == 0
+    assert merged.facts.num_rows == 2
 
 
-def test_two_sources_that_disagree_are_both_kept() -> None:
+def test_two_sources_that_disagree_are_both_kept(merge: Merge) -> None:
     builder = ReadingBuilder("b", "table")
     builder.add_fact(builder.add_image("x", "/p/x.jpg", "x") or 0, 3, present=False)
-    merged, facts = merge(reading("a", ("x", "/p/x.jpg", 3)), builder.build())
+    merged = merge(reading("a", ("x", "/p/x.jpg", 3)), builder.build())
     assert merged.images.num_rows == 1
-    assert facts["present"].to_pylist() == [True, False]
+    assert merged.facts["present"].to_pylist() == [True, False]
     assert merged.images["sources"].to_pylist() == [["a", "b"]]
 
 
@@ -64,22 +91,22 @@ def test_two_sources_that_disagree_are_both_kept() -> None:
     ],
 )
 def test_the_same_id_is_the_same_image_unless_its_places_differ(
-    first: str | None, second: str | None, images: int
+    merge: Merge, first: str | None, second: str | None, images: int
 ) -> None:
-    merged, _ = merge(reading("a", ("x", first, 3)), reading("b", ("x", second, 4)))
+    merged = merge(reading("a", ("x", first, 3)), reading("b", ("x", second, 4)))
     assert merged.images.num_rows == images
     assert len(set(merged.images["id"].to_pylist())) == images
     assert merged.images["row"].to_pylist() == list(range(images))
 
 
-def test_a_url_and_its_local_copy_of_one_source_are_one_image() -> None:
-    merged, _ = merge(
+def test_a_url_and_its_local_copy_of_one_source_are_one_image(merge: Merge) -> None:
+    merged = merge(
         reading("a", ("x", "https://a.example/x.jpg", 3)), reading("a", ("x", "/p/x.jpg", 3))
     )
     assert merged.images["uris"].to_pylist() == [["https://a.example/x.jpg", "/p/x.jpg"]]
 
 
-def test_a_source_cannot_become_exhaustive_for_other_categories() -> None:
+def test_a_source_cannot_become_exhaustive_for_other_categories(merge: Merge) -> None:
     builder = ReadingBuilder("a", "table")
     builder.exhaustive.add(3)
     builder.add_image("x", "/p/x.jpg", "x")
@@ -87,16 +114,16 @@ def test_a_source_cannot_become_exhaustive_for_other_categories() -> None:
         merge(reading("a", ("y", "/p/y.jpg", 3)), builder.build())
 
 
-def test_an_image_that_got_another_id_is_known_again() -> None:
+def test_an_image_that_got_another_id_is_known_again(merge: Merge) -> None:
     a, b = reading("a", ("x", "/p/x.jpg", 3)), reading("b", ("x", "/q/x.jpg", 4))
-    merged, facts = merge(a, b, b)
-    assert merged.new_images == 0
-    assert facts.num_rows == 2
+    merged = merge(a, b, b)
+    assert merged.report.new_images == 0
+    assert merged.facts.num_rows == 2
 
 
-def test_a_source_stays_single_label_only_while_all_its_readings_are() -> None:
+def test_a_source_stays_single_label_only_while_all_its_readings_are(merge: Merge) -> None:
     first = reading("a", ("x", "/p/x.jpg", 3), single=True)
-    assert merge(first)[0].sources["single_label"].to_pylist() == [True]
-    merged, _ = merge(first, reading("a", ("y", "/p/y.jpg", 3)))
+    assert merge(first).sources["single_label"].to_pylist() == [True]
+    merged = merge(first, reading("a", ("y", "/p/y.jpg", 3)))
     assert merged.sources["single_label"].to_pylist() == [False]
     assert np.array_equal(merged.splits["row"].to_numpy(), [0, 1])

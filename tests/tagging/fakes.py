@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from mlimages.training.inference import LoadedModel, ModelCategory
+from mlimages.models.interface import ModelCategory
+from mlimages.training.inference import LoadedModel
 
 SIZE = 8
 RED, GREEN, BLUE = (230, 20, 20), (20, 230, 20), (20, 20, 230)

@@ -13,8 +13,8 @@ from tests.tagging.fakes import BLUE, GREEN, RED, colour_model, paint
 
 from mlimages.cli import run
 from mlimages.errors import InputError, StorageError
+from mlimages.models.interface import ModelCategory
 from mlimages.tagging.features import extract, write_features
-from mlimages.training.inference import ModelCategory
 
 MODEL = colour_model([ModelCategory("n02121620", "cat")])
 

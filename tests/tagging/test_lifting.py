@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlimages.errors import CyclicHierarchyError, InputError
+from mlimages.models.interface import ModelCategory
 from mlimages.schemas import CATEGORIES, HIERARCHY
 from mlimages.tagging.lifting import Lifting, most_specific_first, tag_space
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
-from mlimages.training.inference import ModelCategory
 
 
 def make_taxonomy(num_categories: int, edges: list[tuple[int, int]]) -> Taxonomy:

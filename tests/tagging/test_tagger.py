@@ -12,9 +12,10 @@ from tests.tagging.fakes import BLUE, GREEN, RED, colour_model, paint
 from mlimages.cli import run
 from mlimages.errors import InputError
 from mlimages.images.photos import find_photos
+from mlimages.models.interface import ModelCategory
 from mlimages.tagging.tagger import Tagger
 from mlimages.taxonomy.categories import released_taxonomy
-from mlimages.training.inference import LoadedModel, ModelCategory
+from mlimages.training.inference import LoadedModel
 
 CAT, DOG, DAISY = "n02121620", "n02084071", "n11939491"
 COLOURS = [ModelCategory(key, "") for key in (CAT, DOG, DAISY)]

@@ -11,7 +11,7 @@ from tests.tagging.fakes import BLUE, GREEN, RED, colour_model, paint
 
 from mlimages.cli import run
 from mlimages.errors import InputError
-from mlimages.training.inference import ModelCategory
+from mlimages.models.interface import ModelCategory
 from mlimages.transfer.probe import linear_probe, per_class_accuracy, probe_folder, split
 
 pytest.importorskip("sklearn")

@@ -30,7 +30,9 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "quickstart": Command("quickstart:quickstart", "run the whole job once, small; ends in a page"),
     "taxonomy show": Command("taxonomy:show", "names, gloss and paths of a category"),
-    "taxonomy check": Command("taxonomy:check", "check a dictionary of categories"),
+    "taxonomy check": Command("taxonomy_check:check", "all faults of a dictionary, or its figures"),
+    "taxonomy build": Command("taxonomy_build:build", "build a vocabulary from class lists"),
+    "taxonomy diff": Command("taxonomy_diff:diff", "compare two vocabularies"),
     "taxonomy export": Command("taxonomy:export", "write the categories as a dictionary"),
     "import": Command("import_:import_", "read annotations into a database, as facts"),
     "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
@@ -47,6 +49,9 @@ COMMANDS: dict[str, Command] = {
     "probe": Command("probe:probe", "linear probe with N images a class"),
     "tag": Command("tag:tag", "tag photos, with the path up the hierarchy"),
 }
+
+# Modules that a command needs at its start, and the extra that installs them.
+_EXTRA_OF = {"torch": "train", "torchvision": "train", "cv2": "train", "safetensors": "train"}
 
 _EXAMPLES = """examples:
   mlimages quickstart
@@ -71,6 +76,11 @@ def run(arguments: list[str]) -> int:
         # Anything the library did not foresee still ends in a line with the place and the cause.
         place = error.filename if error.filename is not None else "input or output"
         return _fail(f"{place}: {error.strerror or error}; check the path and run again", 1)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(f"{error.name}: not installed; run: pip install 'mlimages[{extra}]'", 1)
     except MemoryError:
         return _fail("memory: not enough; close other programs or make the batch smaller", 1)
 

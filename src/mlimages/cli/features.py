@@ -49,7 +49,7 @@ def features(
     from mlimages.errors import UsageError
     from mlimages.images.photos import find_photos, read_photo_list
     from mlimages.tagging.features import check_format, write_features
-    from mlimages.training.inference import load_model
+    from mlimages.tagging.loading import load_model
 
     check_format(out)
     files = find_photos(photos)

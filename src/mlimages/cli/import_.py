@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from mlimages.cli.output import Json, emit
 
 if TYPE_CHECKING:
-    from mlimages.labels.reading import Reading
+    from mlimages.labels.streams import Readings
     from mlimages.reports import ImportReport
     from mlimages.taxonomy.categories import Taxonomy
 
@@ -61,6 +61,7 @@ def import_(
     """
     from mlimages.database import Database
     from mlimages.errors import InputError
+    from mlimages.labels.streams import require_images
 
     options = {
         "source": source,
@@ -75,16 +76,12 @@ def import_(
     if existing is not None and dictionary is not None:
         raise InputError("--dictionary", f"{db} has its categories already", "leave it out")
     taxonomy = _new_taxonomy(dictionary) if existing is None else existing.taxonomy
-    # Reading comes first, so that a wrong path leaves no empty database behind.
-    reading = _read(format, path, taxonomy, options)
-    if reading.images.num_rows == 0:
-        first = reading.rejects.slice(0, 1).to_pylist()
-        why = f" ({first[0]['location']}: {first[0]['reason']})" if first else ""
-        raise InputError(path, f"none of its {reading.read:,} entries can be kept{why}", "mend it")
+    # Reading begins first, so that a wrong path leaves no empty database behind.
+    readings = require_images(_read(format, path, taxonomy, options), path)
     if existing is None:
-        report = Database.create_from(db, taxonomy, reading)[1]
+        report = Database.create_from(db, taxonomy, readings)[1]
     else:
-        report = existing.add(reading)
+        report = existing.add(readings)
     emit(report, json, _text(report))
 
 
@@ -95,7 +92,7 @@ def _new_taxonomy(dictionary: Path | None) -> Taxonomy:
     return released_taxonomy() if dictionary is None else read_dictionary(dictionary)
 
 
-def _read(format: str, path: Path, taxonomy: Taxonomy, options: dict[str, Any]) -> Reading:
+def _read(format: str, path: Path, taxonomy: Taxonomy, options: dict[str, Any]) -> Readings:
     """Call the format's reader with the options given; one that it does not know is an error."""
     import inspect
 

@@ -44,8 +44,8 @@ def tag(
     """
     from mlimages.errors import UsageError
     from mlimages.images.photos import PhotoReject, find_photos, none_readable
+    from mlimages.tagging.loading import load_model
     from mlimages.tagging.tagger import Tagger
-    from mlimages.training.inference import load_model
 
     if not photos:
         raise UsageError("mlimages tag", "no photos given", "name photos or a folder of them")

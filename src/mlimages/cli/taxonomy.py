@@ -1,4 +1,4 @@
-"""`mlimages taxonomy show`, `check` and `export`"""
+"""`mlimages taxonomy show` and `export`"""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
-from mlimages.cli.output import Json, emit, table
+from mlimages.cli.output import Json, emit
 
 if TYPE_CHECKING:
     from mlimages.taxonomy.categories import Category
-    from mlimages.taxonomy.summary import CategoryCard, TaxonomySummary
+    from mlimages.taxonomy.summary import CategoryCard
 
 Dictionary = Annotated[
     Path | None,
-    tyro.conf.arg(metavar="IN.tsv", help="Another dictionary than the packaged 11,166 categories."),
+    tyro.conf.arg(
+        metavar="IN",
+        help="Another dictionary than the packaged 11,166 categories, or a folder of `build`.",
+    ),
 ]
 
 
@@ -32,50 +35,46 @@ def show(
 ) -> None:
     """Show a category: names, gloss, every path up the hierarchies, children, whether sensitive.
 
+    Of a vocabulary that `taxonomy build` made also its version, the category's names in other
+    languages, and what each source calls it with how many images.
+
     Example: mlimages taxonomy show "computer mouse"
 
     Args:
         include_sensitive: List sensitive children too, not only their number.
     """
     from mlimages.taxonomy.categories import released_taxonomy
-    from mlimages.taxonomy.dictionary import read_dictionary
     from mlimages.taxonomy.summary import describe
+    from mlimages.taxonomy.vocabulary import describe_taxonomy, open_taxonomy
 
-    taxonomy = released_taxonomy() if dictionary is None else read_dictionary(dictionary)
+    opened = (
+        describe_taxonomy(released_taxonomy()) if dictionary is None else open_taxonomy(dictionary)
+    )
+    taxonomy = opened.taxonomy
     card = describe(taxonomy, taxonomy.resolve(category))
+    translations = opened.names.get(card.category.key, [])
+    sources = opened.sources.get(card.category.key, [])
     children = {
         mode: [child for child in found if include_sensitive or not child.sensitive]
         for mode, found in card.children.items()
     }
     result = {
+        "version": opened.version,
         **{name: getattr(card.category, name) for name in ("index", "key", "names", "gloss")},
         "source": card.category.source,
         "sensitive": card.category.sensitive,
+        "names_in_languages": [{"language": code, "name": name} for code, name in translations],
+        "sources": sources,
+        "images": sum(source["images"] for source in sources),
         "paths": {m: [[c.key for c in p] for p in paths] for m, paths in card.paths.items()},
         "children": {mode: [child.key for child in found] for mode, found in children.items()},
         "sensitive_children_hidden": {
             m: len(card.children[m]) - len(children[m]) for m in children
         },
     }
-    emit(result, json, _card_text(card, children))
-
-
-def check(
-    dictionary: Annotated[
-        Positional[Path], tyro.conf.arg(metavar="DICTIONARY", help="A dictionary file.")
-    ],
-    *,
-    json: Json = False,
-) -> None:
-    """Read a dictionary of categories, say what is wrong with it, or print its figures.
-
-    Example: mlimages taxonomy check dictionary_and_semantic_hierarchy.txt
-    """
-    from mlimages.taxonomy.dictionary import read_dictionary
-    from mlimages.taxonomy.summary import summarize
-
-    summary = summarize(read_dictionary(dictionary))
-    emit(summary, json, _summary_text(summary))
+    beside = [f"  {code}: {name}" for code, name in translations]
+    beside += [f"  {s['source']} {s['label']}: {s['images']:,} images" for s in sources]
+    emit(result, json, _card_text(card, children, [*beside, f"  version {opened.version}"]))
 
 
 def export(
@@ -89,21 +88,23 @@ def export(
     Example: mlimages taxonomy export categories.tsv
     """
     from mlimages.taxonomy.categories import released_taxonomy
-    from mlimages.taxonomy.dictionary import read_dictionary, write_dictionary
+    from mlimages.taxonomy.dictionary import write_dictionary
+    from mlimages.taxonomy.vocabulary import open_taxonomy
 
-    taxonomy = released_taxonomy() if dictionary is None else read_dictionary(dictionary)
+    taxonomy = released_taxonomy() if dictionary is None else open_taxonomy(dictionary).taxonomy
     write_dictionary(taxonomy, out)
     text = f"{len(taxonomy):,} categories written to {out}"
     emit({"out": out, "categories": len(taxonomy)}, json, text)
 
 
-def _card_text(card: CategoryCard, children: dict[str, list[Category]]) -> str:
+def _card_text(card: CategoryCard, children: dict[str, list[Category]], beside: list[str]) -> str:
     category = card.category
     lines = [f"{category.name}", f"  {category.key}, index {category.index}"]
     if category.gloss:
         lines.append(f"  {category.gloss}")
     if category.sensitive:
         lines.append("  sensitive: shown only when asked for")
+    lines += beside
     for mode, paths in card.paths.items():
         lines.append(f"\n{mode} hierarchy, from the root")
         lines += ["  " + " > ".join(step.names[0] for step in path) for path in paths]
@@ -113,33 +114,3 @@ def _card_text(card: CategoryCard, children: dict[str, list[Category]]) -> str:
         if hidden:
             lines.append(f"    and {hidden} sensitive ones (--include-sensitive)")
     return "\n".join(lines)
-
-
-def _summary_text(summary: TaxonomySummary) -> str:
-    trees = ", ".join(f"{size:,}" for size in summary.tree_sizes[:8])
-    more = ", ..." if len(summary.tree_sizes) > 8 else ""
-    rows = [
-        ["categories", f"{summary.categories:,}, {summary.custom:,} of them not from WordNet"],
-        ["persons", f"{summary.persons:,}"],
-        ["sensitive", f"{summary.sensitive:,}"],
-        ["trees", f"{len(summary.tree_sizes):,}, of {trees}{more} categories"],
-        ["leaves", f"{summary.leaves:,}"],
-        ["depth", f"{summary.maximum_depth} edges at most, {summary.mean_depth:.3f} on average"],
-        ["parents listed after a child", f"{summary.parents_after_child:,}"],
-        [
-            "shared names",
-            f"{summary.shared_names:,}, by {summary.categories_sharing_a_name:,} categories",
-        ],
-        ["ancestor pairs in the forest", f"{summary.forest_pairs:,}"],
-        [
-            "ancestor pairs in WordNet",
-            f"{summary.wordnet_pairs:,}, {summary.pairs_lost_by_forest:,} not in the forest",
-        ],
-        ["parents that are no WordNet ancestors", f"{summary.parents_outside_wordnet:,}"],
-        [
-            "WordNet hierarchy",
-            f"{summary.wordnet_roots:,} roots, "
-            f"{summary.wordnet_several_parents:,} categories with several parents",
-        ],
-    ]
-    return table(rows)

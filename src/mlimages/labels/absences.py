@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from mlimages.labels.sparse import Keys, categories_of, contains, expand, make_keys, rows_of, upward
 from mlimages.taxonomy.hierarchy import Hierarchy
 
+BITS = 30  # sources told apart at once
+
 
 @dataclass(frozen=True)
 class Absences:
@@ -60,8 +62,17 @@ def absent_categories(facts: pa.Table, images: pa.Table, sources: pa.Table) -> A
         images: column `sources` of schemas.IMAGES, in row order.
         sources: schemas.SOURCES.
     """
-    denied = ~facts["present"].to_numpy()
-    verified = make_keys(facts["row"].to_numpy()[denied], facts["category"].to_numpy()[denied])
+    return Absences(verified_absences(facts), *silences(images, sources))
+
+
+def verified_absences(facts: pa.Table) -> Keys:
+    """Keys (row, category) of the facts that say absent, ascending."""
+    denied = facts.filter(pc.invert(facts["present"])).select(["row", "category"])
+    return np.unique(make_keys(denied["row"].to_numpy(), denied["category"].to_numpy()))
+
+
+def silences(images: pa.Table, sources: pa.Table) -> tuple[NDArray[np.int32], Keys]:
+    """`groups` and `exhaustive` of `Absences`; arguments as of `absent_categories`."""
     names: list[str] = sources["source"].to_pylist()
     groups, members = group_by_sources(images["sources"], names)
     sets = dict(zip(names, sources["exhaustive"].to_pylist(), strict=True))
@@ -72,8 +83,7 @@ def absent_categories(facts: pa.Table, images: pa.Table, sources: pa.Table) -> A
         for category in sets[name] or ()
     ]
     found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    exhaustive = np.unique(make_keys(found[:, 0], found[:, 1]))
-    return Absences(np.unique(verified), groups, exhaustive)
+    return groups, np.unique(make_keys(found[:, 0], found[:, 1]))
 
 
 def group_by_sources(
@@ -93,12 +103,12 @@ def group_by_sources(
     owner = lists.value_parent_indices().to_numpy()
     said = lists.flatten()
     code = np.zeros(len(lists), dtype=np.int64)
-    for name in names:
-        has = np.zeros(len(lists), dtype=np.int64)
-        has[owner[pc.equal(said, name).to_numpy(zero_copy_only=False)]] = 1
-        # Numbering again after each source keeps the codes small for any number of sources.
-        code = np.unique(code * 2 + has, return_inverse=True)[1]
-    first = np.unique(code, return_index=True)[1]
+    place = pc.index_in(said, pa.array(names, pa.string())).fill_null(-1).to_numpy()
+    for number in range(len(names)):
+        code[owner[place == number]] |= 1 << (number % BITS)
+        if number % BITS == BITS - 1:  # numbering again keeps the codes small
+            code = np.unique(code, return_inverse=True)[1] << BITS
+    _, first, code = np.unique(code, return_index=True, return_inverse=True)
     members = [tuple(n for n in names if n in set(lists[int(i)].as_py())) for i in first]
     return code.astype(np.int32), members
 

@@ -8,39 +8,59 @@ images of the single-label part tagged i, and N(i, j) those for which j is predi
 and j co-occurs with i when CO(i, j) > 0.5 and no path joins them in the hierarchy: "sea snake" ->
 "sea". Pairs are of categories; predictions for single images are never written as tags. The
 network's part is done elsewhere (`mlimages predict`): this stage reads its predictions as a table.
+
+Without a network the same is counted from tags alone (`tagged_pairs`): N(i) are the images of the
+multi-label part tagged i, and N(i, j) those of them tagged j too. The single-label part is left
+out: its images carry one tag by design, so that their silence about j says nothing. As unknown is
+not absent in the multi-label part either, this CO is a lower bound.
+
+Facts are taken part by part; what is kept of all of them is one number a tag of the counted images.
+The counts are a dense block of causes x effects, never more than MOST_CELLS at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.errors import InputError
-from mlimages.labels.absences import single_label_rows
-from mlimages.labels.facts import present_facts
-from mlimages.labels.predicted_rows import recorded_rows
-from mlimages.labels.rules import Rules
-from mlimages.labels.sparse import (
-    Keys,
-    categories_of,
-    contains,
-    expand,
-    make_keys,
-    rows_of,
-    upward,
-)
-from mlimages.schemas import COOCCURRENCE, PREDICTIONS
+from mlimages.labels.counting import Causes, PairCounter, merge_facts
+from mlimages.labels.facts import check_range
+from mlimages.labels.predictions import Predictions
+from mlimages.labels.rules import Rules, derive_tags
+from mlimages.labels.sparse import Keys, categories_of, contains, make_keys, rows_of, upward
+from mlimages.schemas import COOCCURRENCE
 from mlimages.taxonomy.hierarchy import Hierarchy
 
-_RIGHT_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
-    "row": pa.types.is_integer,
-    "category": pa.types.is_integer,
-    "probability": pa.types.is_floating,
-}
+THREADS = 2
+MOST_CELLS = 1 << 26
+"""Counts held at once by a thread: 4 bytes each."""
+BATCH_TAGS = 1 << 20
+
+Found = tuple[NDArray[np.int32], NDArray[np.int32]]  # rows, and what each shows
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images whose facts are counted: those of a partition.
+
+    Attributes:
+        first_row: row of the first image.
+        facts: schemas.FACTS of these images.
+        single: bool [images], see `absences.single_label_rows`.
+    """
+
+    first_row: int
+    facts: pa.Table
+    single: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -49,47 +69,55 @@ class PairSearch:
 
     Attributes:
         pairs: schemas.COOCCURRENCE, by cause, then effect.
-        single_images: images of the single-label part that the network was shown.
-        predictions: rows of the table of predictions.
-        usable: of these, about an image of the single-label part and a category of the other part.
-        probable: of these, with a probability above the minimum.
-        observed: distinct pairs (i, j) that such a prediction yields.
-        frequent: of these, with a ratio above the minimum.
-        unrelated: of these, without a path between i and j: the rows of `pairs`.
+        counted_images: images that N(i) is counted over.
+        filters: by name, in order; what each leaves of the one before.
+            predictions: rows of the table of predictions.
+            usable: about an image of the single-label part and a category of the other part.
+            probable: with a probability above the minimum.
+            tags: instead of these three, when no network was asked.
+            observed: distinct pairs (i, j).
+            frequent: with a ratio above the minimum, on enough images of i.
+            unrelated: without a path between i and j: the rows of `pairs`.
     """
 
     pairs: pa.Table
-    single_images: int
-    predictions: int
-    usable: int
-    probable: int
-    observed: int
-    frequent: int
-    unrelated: int
+    counted_images: int
+    filters: dict[str, int]
 
-    def filters(self) -> dict[str, int]:
-        """The counts by name, in the order of the filters."""
-        names = ("predictions", "usable", "probable", "observed", "frequent", "unrelated")
-        return {name: getattr(self, name) for name in names}
+
+@dataclass(frozen=True)
+class _Gathered:
+    """What is kept of the facts of all images.
+
+    Attributes:
+        causes: of the counted images.
+        images_of: int64 [categories], N(i).
+        effects: bool [categories]: those of the multi-label part.
+        single, counted: bool [images].
+    """
+
+    causes: Causes
+    images_of: NDArray[np.int64]
+    effects: NDArray[np.bool_]
+    single: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
 
 
 def find_pairs(
-    predictions: pa.Table,
-    facts: pa.Table,
-    images: pa.Table,
-    sources: pa.Table,
+    predictions: pa.Table | Path | str,
+    parts: Sequence[Callable[[], Labelled]],
+    num_rows: int,
     hierarchy: Hierarchy,
     rules: Rules,
 ) -> PairSearch:
-    """Find the strongly co-occurring pairs.
+    """Find the strongly co-occurring pairs by a network's predictions.
 
     Args:
-        predictions: schemas.PREDICTIONS; a pair (row, category) given twice counts once. Only the
-            images that its metadata lists (see `predicted_rows`) count in N(i); without metadata,
-            every image of the single-label part does.
-        facts: schemas.FACTS.
-        images: schemas.IMAGES.
-        sources: schemas.SOURCES; they tell the single-label part from the multi-label part.
+        predictions: schemas.PREDICTIONS, or the path of such a Parquet file; a pair (row, category)
+            given twice counts once. Only the images that its metadata lists (see `predicted_rows`)
+            count in N(i); without metadata, every image of the single-label part does.
+        parts: loads the facts of all images, in the order of their rows.
+        num_rows: number of images.
         hierarchy: over the categories.
         rules: the thresholds, and which tags are counted: the causes i are categories of the
             single-label part, the effects j categories of the multi-label part.
@@ -97,102 +125,160 @@ def find_pairs(
     Raises:
         InputError: predictions lack a column, hold other values, or are of another database.
     """
-    rows, categories, probabilities = _checked(predictions, images.num_rows, hierarchy)
-    seen = recorded_rows(predictions, images.num_rows)
-    if seen is not None and not seen[rows].all():
-        raise InputError(
-            "predictions", "are of images that their own list of rows lacks", "predict again"
-        )
-    single = single_label_rows(images, sources)
-    said = present_facts(facts, hierarchy).keys
-    if rules.cooccurrence_counts == "all":
-        said = _close(said, hierarchy)
-    counted = single if seen is None else single & seen
-    causes = said[counted[rows_of(said)]]
-    effects = np.zeros(hierarchy.num_categories, dtype=bool)
-    effects[categories_of(said[~single[rows_of(said)]])] = True
+    table = Predictions(predictions, num_rows, hierarchy.num_categories)
+    said = _gather(parts, hierarchy, rules, table.seen)
+    filters = dict.fromkeys(("predictions", "usable", "probable"), 0)
+    lock = Lock()
 
-    usable = single[rows] & effects[categories]
-    probable = usable & (probabilities > rules.minimum_probability)
-    predicted = np.unique(make_keys(rows[probable], categories[probable]))
-    pairs, counts = _count_pairs(causes, predicted, len(single))
-    images_of = np.bincount(categories_of(causes), minlength=hierarchy.num_categories)
-    ratios = counts / images_of[rows_of(pairs)]
-    frequent = ratios > rules.minimum_ratio
-    strong = frequent & ~_related(pairs, hierarchy)
-    table = pa.table(
-        {
-            "cause": rows_of(pairs[strong]),
-            "effect": categories_of(pairs[strong]),
-            "images": images_of[rows_of(pairs[strong])].astype(np.int64),
-            "predicted": counts[strong],
-            "ratio": ratios[strong],
-        },
-        schema=COOCCURRENCE,
+    def choose(batch: pa.RecordBatch) -> Found:
+        found = table.check(batch)
+        usable = said.single[found.rows] & said.effects[found.categories]
+        # Compared as float64: the minimum is one.
+        probable = usable & (found.probabilities.astype(np.float64) > rules.minimum_probability)
+        with lock:
+            for name, count in zip(
+                filters, (len(usable), usable.sum(), probable.sum()), strict=True
+            ):
+                filters[name] += int(count)
+        return found.rows[probable], found.categories[probable]
+
+    def count(block: PairCounter) -> None:
+        filters.update(dict.fromkeys(filters, 0))
+        if not _count(block, table.batches(), choose, in_order=True):
+            filters.update(dict.fromkeys(filters, 0))
+            chosen = (make_keys(*choose(batch)) for batch in table.batches())
+            keys = np.unique(np.concatenate([np.empty(0, np.int64), *chosen]))
+            block.counts[:] = 0
+            block.add(rows_of(keys), categories_of(keys))
+
+    return _strong(said, hierarchy, rules, count, filters)
+
+
+def tagged_pairs(
+    parts: Sequence[Callable[[], Labelled]], hierarchy: Hierarchy, rules: Rules
+) -> PairSearch:
+    """Find the strongly co-occurring pairs by the tags of the multi-label part alone.
+
+    Args:
+        parts, hierarchy, rules: as in `find_pairs`.
+    """
+    said = _gather(parts, hierarchy, rules, None)
+    causes = said.causes
+    starts = np.searchsorted(causes.indptr, np.arange(0, len(causes.categories), BATCH_TAGS))
+    bounds = np.append(starts, len(causes.indptr) - 1).tolist()
+
+    def choose(bound: tuple[int, int]) -> Found:
+        first, last = bound
+        sizes = np.diff(causes.indptr[first : last + 1])
+        rows = np.repeat(np.arange(first, last, dtype=np.int32), sizes)
+        return rows, causes.categories[causes.indptr[first] : causes.indptr[last]]
+
+    def count(block: PairCounter) -> None:
+        _count(block, pairwise(bounds), choose, in_order=False)
+
+    return _strong(said, hierarchy, rules, count, {"tags": len(causes.categories)})
+
+
+def _gather(
+    parts: Sequence[Callable[[], Labelled]],
+    hierarchy: Hierarchy,
+    rules: Rules,
+    seen: NDArray[np.bool_] | None,
+) -> _Gathered:
+    upward(hierarchy)  # made once, before threads ask for it
+
+    def take(load: Callable[[], Labelled]) -> _Gathered:
+        part = load()
+        size = len(part.single)
+        check_range(part.facts, size, hierarchy)
+        if rules.cooccurrence_counts == "all":
+            tags = derive_tags(part.facts, size, hierarchy)
+            causes = Causes(tags.indptr, tags.categories)
+        else:
+            causes = merge_facts(part.facts, size, hierarchy)
+        effects = np.zeros(hierarchy.num_categories, dtype=bool)
+        effects[causes.only(~part.single).categories] = True
+        counted = part.single if rules.cooccurrence_from == "predictions" else ~part.single
+        if seen is not None:
+            counted = counted & seen[part.first_row : part.first_row + size]
+        causes = causes.only(counted)
+        images_of = np.bincount(causes.categories, minlength=hierarchy.num_categories)
+        return _Gathered(causes, images_of, effects, part.single, counted)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(take, parts))
+    sizes = np.concatenate([np.diff(part.causes.indptr) for part in found])
+    indptr = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=indptr[1:])
+    return _Gathered(
+        Causes(indptr, np.concatenate([part.causes.categories for part in found])),
+        np.sum([part.images_of for part in found], axis=0),
+        np.any([part.effects for part in found], axis=0),
+        np.concatenate([part.single for part in found]),
+        np.concatenate([part.counted for part in found]),
     )
-    return PairSearch(
-        pairs=table,
-        single_images=int(counted.sum()),
-        predictions=len(rows),
-        usable=int(usable.sum()),
-        probable=int(probable.sum()),
-        observed=len(pairs),
-        frequent=int(frequent.sum()),
-        unrelated=table.num_rows,
-    )
 
 
-def _checked(
-    predictions: pa.Table, num_rows: int, hierarchy: Hierarchy
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows, categories and probabilities as arrays, each in range."""
-    missing = set(PREDICTIONS.names) - set(predictions.column_names)
-    if missing:
-        raise _not_predictions(f"have no column {', '.join(sorted(missing))}")
-    for name, is_right in _RIGHT_TYPES.items():
-        column = predictions[name]
-        if not is_right(column.type):
-            raise _not_predictions(f"column {name} is {column.type}")
-        if column.null_count:
-            raise _not_predictions(f"column {name} has {column.null_count:,} empty cells")
-    try:
-        table = predictions.select(PREDICTIONS.names).cast(PREDICTIONS)
-    except pa.ArrowException as error:
-        raise _not_predictions(f"numbers out of range ({error})") from None
-    rows = table["row"].to_numpy().astype(np.int64)
-    categories = table["category"].to_numpy().astype(np.int64)
-    probabilities = table["probability"].to_numpy().astype(np.float64)
-    if not np.all((probabilities >= 0) & (probabilities <= 1)):
-        raise _not_predictions("a probability is outside 0..1")
-    for values, size, what in (
-        (rows, num_rows, "images"),
-        (categories, hierarchy.num_categories, "categories"),
-    ):
-        if len(values) and (values.min() < 0 or values.max() >= size):
-            raise InputError(
-                "predictions",
-                f"name one of the {what} outside 0..{size - 1}",
-                "predict again on this database",
-            )
-    return rows, categories, probabilities
+def _count(
+    block: PairCounter,
+    batches: Iterable[Any],
+    choose: Callable[[Any], Found],
+    *,
+    in_order: bool,
+) -> bool:
+    """Count all batches by a few threads; whether the pairs chosen ascend, if that is asked."""
+    numbered, lock = enumerate(batches), Lock()
+    ends: list[tuple[int, Keys]] = []
+
+    def work(counter: PairCounter) -> bool:
+        while True:
+            with lock:
+                number, batch = next(numbered, (-1, None))
+            if number < 0:
+                return True
+            rows, categories = choose(batch)
+            if in_order and len(rows):
+                keys = make_keys(rows, categories)
+                if not np.all(keys[1:] > keys[:-1]):
+                    return False
+                ends.append((number, keys[[0, -1]]))
+            counter.add(rows, categories)
+
+    counters = [block, *(block.empty() for _ in range(THREADS - 1))]
+    with ThreadPoolExecutor(THREADS) as pool:
+        ascending = all(list(pool.map(work, counters)))
+    for other in counters[1:]:
+        block.counts += other.counts
+    flat = np.array([keys for _, keys in sorted(ends, key=lambda end: end[0])]).ravel()
+    return ascending and bool(np.all(flat[2::2] > flat[1:-1:2]))
 
 
-def _not_predictions(cause: str) -> InputError:
-    return InputError("predictions", cause, "write them with: mlimages predict")
-
-
-def _close(said: Keys, hierarchy: Hierarchy) -> Keys:
-    table = upward(hierarchy)
-    owner, place = expand(table.indptr, categories_of(said))
-    return np.unique(make_keys(rows_of(said)[owner], table.ancestors[place]))
-
-
-def _count_pairs(causes: Keys, predicted: Keys, num_rows: int) -> tuple[Keys, NDArray[np.int64]]:
-    """N(i, j): keys (i, j), ascending, and the images that carry i and are predicted to show j."""
-    indptr = np.searchsorted(rows_of(causes), np.arange(num_rows + 1))
-    owner, place = expand(indptr, rows_of(predicted))
-    pairs = make_keys(categories_of(causes)[place], categories_of(predicted)[owner])
-    return np.unique(pairs, return_counts=True)
+def _strong(
+    said: _Gathered,
+    hierarchy: Hierarchy,
+    rules: Rules,
+    count: Callable[[PairCounter], None],
+    filters: dict[str, int],
+) -> PairSearch:
+    """Count pairs, a block of causes at a time, and keep the strong ones."""
+    size = hierarchy.num_categories
+    causes, effects = (np.flatnonzero(x).astype(np.int32) for x in (said.images_of, said.effects))
+    blocks = -(-len(causes) * len(effects) // MOST_CELLS)
+    observed, found = 0, []
+    for cause_ids in np.array_split(causes, max(blocks, 1)):
+        counter = PairCounter(said.causes, cause_ids, effects, size)
+        count(counter)
+        keys, counts = counter.pairs()
+        observed += len(keys)
+        images = said.images_of[rows_of(keys)]
+        keep = (counts / images > rules.minimum_ratio) & (images >= rules.least_images)
+        found.append((keys[keep], counts[keep], images[keep]))
+    pairs, counts, images = (np.concatenate(column) for column in zip(*found, strict=True))
+    apart = ~_related(pairs, hierarchy)
+    columns = (rows_of(pairs), categories_of(pairs), images, counts, counts / images)
+    table = pa.table([column[apart] for column in columns], schema=COOCCURRENCE)
+    filters |= {"observed": observed, "frequent": len(pairs), "unrelated": table.num_rows}
+    return PairSearch(table, int(said.counted.sum()), filters)
 
 
 def _related(pairs: Keys, hierarchy: Hierarchy) -> NDArray[np.bool_]:

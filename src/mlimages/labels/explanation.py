@@ -58,6 +58,20 @@ class Support:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """A category that a source says is not there."""
+
+    key: str
+    name: str
+    source: str
+    kind: str
+
+    def text(self) -> str:
+        """The absence in words."""
+        return f"{self.name} ({self.key}): {self.kind} by {self.source}"
+
+
+@dataclass(frozen=True)
 class TagExplanation:
     """A tag and all its supports, the strongest first."""
 
@@ -67,16 +81,7 @@ class TagExplanation:
     reason: str
     because: str  # key of the category that supports it most
     supports: list[Support]
-
-
-@dataclass(frozen=True)
-class Absence:
-    """A category that a source says is not there."""
-
-    key: str
-    name: str
-    source: str
-    kind: str
+    contradictions: list[Absence]  # of the category or what is above it
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Explanation:
     uris: list[str]
     tags: list[TagExplanation]
     absent: list[Absence]
+    withdrawn: list[Support]  # present facts that a correction outranks
     hidden_sensitive: int  # tags and absences of sensitive categories, not shown
 
     def lines(self) -> list[str]:
@@ -97,7 +103,9 @@ class Explanation:
         for tag in self.tags:
             lines.append(f"{tag.name} ({tag.key}), confidence {tag.confidence:.2g}: {tag.reason}")
             lines += [f"    {support.text()}" for support in tag.supports]
-        lines += [f"not {a.name} ({a.key}): {a.kind} by {a.source}" for a in self.absent]
+            lines += [f"    against it: not {other.text()}" for other in tag.contradictions]
+        lines += [f"not {absence.text()}" for absence in self.absent]
+        lines += [f"withdrawn: {s.name} ({s.key}), {s.text()}" for s in self.withdrawn]
         if not self.tags:
             lines.append("no tags")
         if self.hidden_sensitive:
@@ -123,19 +131,21 @@ def explain(
         row: the image.
         taxonomy: names of the categories.
         hierarchy: the one that the tags were derived with.
-        facts, tags, cooccurrence, images: tables of the schemas of these names.
+        facts, tags, images: tables of the schemas of these names, at least what they hold of `row`.
+        cooccurrence: schemas.COOCCURRENCE.
         causes: as `Rules.cooccurrence_counts`.
         include_sensitive: show sensitive categories too.
 
     Raises:
-        InputError: the tags are of another number of images.
+        InputError: there are no tags of the image.
     """
-    check_tags_are_current(tags.num_rows, images.num_rows)
-    own_facts = facts.filter(pc.equal(facts["row"], row))
-    own_tags = tags.slice(row, 1).to_pylist()[0]
-    image = images.slice(row, 1).to_pylist()[0]
+    own_facts, own_tags, own_images = (
+        table.filter(pc.equal(table["row"], row)) for table in (facts, tags, images)
+    )
+    check_tags_are_current(own_tags.num_rows, own_images.num_rows)
+    tags_found, image = own_tags.to_pylist()[0], own_images.to_pylist()[0]
     hide = not include_sensitive
-    known = set(own_tags["categories"])
+    known = set(tags_found["categories"])
     finder = _Finder(taxonomy, hierarchy, own_facts, known, cooccurrence, causes, hide)
     found = [
         TagExplanation(
@@ -145,9 +155,10 @@ def explain(
             TAG_REASONS[reason],
             finder.names(because)[0],
             finder.supports(category),
+            finder.contradictions(category),
         )
         for category, confidence, reason, because in sorted(
-            zip(*(own_tags[name] for name in _TAG_COLUMNS), strict=True),
+            zip(*(tags_found[name] for name in _TAG_COLUMNS), strict=True),
             key=lambda tag: (tag[2], -len(hierarchy.ancestors(tag[0])), tag[0]),
         )
         if not (hide and taxonomy.categories[category].sensitive)
@@ -159,8 +170,11 @@ def explain(
         for category in [taxonomy.categories[fact["category"]]]
         if not (hide and category.sensitive)
     ]
-    hidden = len(own_tags["categories"]) - len(found) + len(denied) - len(absent)
-    return Explanation(image["id"], row, image["sources"], image["uris"], found, absent, hidden)
+    withdrawn = finder.withdrawn()
+    hidden = len(tags_found["categories"]) - len(found) + len(denied) - len(absent)
+    return Explanation(
+        image["id"], row, image["sources"], image["uris"], found, absent, withdrawn, hidden
+    )
 
 
 class _Finder:
@@ -179,6 +193,7 @@ class _Finder:
         self.taxonomy, self.hide = taxonomy, hide
         self.above = upward(hierarchy)
         self.facts = facts.filter(facts["present"]).to_pylist()
+        self.denied = facts.filter(pc.invert(facts["present"])).to_pylist()
         said = present_facts(facts, hierarchy)
         self.said = dict(zip(said.categories.tolist(), said.confidences.tolist(), strict=True))
         closed: dict[int, float] = {}
@@ -214,6 +229,30 @@ class _Finder:
                 found.append(((category in self.added, *support[0][1:]), support[1]))
         found.sort(key=lambda pair: pair[0], reverse=True)
         return [support for _, support in found]
+
+    def contradictions(self, category: int) -> list[Absence]:
+        """Facts that say the category, or one above it, is absent."""
+        above = self._at_or_above(category)
+        return [
+            Absence(*self.names(fact["category"]), fact["source"], fact["kind"])
+            for fact in self.denied
+            if fact["category"] in above
+        ]
+
+    def withdrawn(self) -> list[Support]:
+        """Present facts that a correction outranks, without those that must not be shown."""
+        return [
+            Support(
+                "asserted",
+                *self.names(fact["category"]),
+                fact["confidence"],
+                source=fact["source"],
+                kind=fact["kind"],
+            )
+            for fact in self.facts
+            if fact["category"] not in self.said
+            and not (self.hide and self.taxonomy.categories[fact["category"]].sensitive)
+        ]
 
     def _support(
         self, reason: str, category: int, confidence: float, **details: Any

@@ -55,13 +55,9 @@ def present_facts(facts: pa.Table, hierarchy: Hierarchy) -> PresentFacts:
     Args:
         facts: at least row, category, present, confidence and kind of schemas.FACTS.
         hierarchy: over the categories.
-
-    Raises:
-        InputError: a fact about a category that the hierarchy does not hold.
     """
     said = facts["present"].to_numpy()
     categories = facts["category"].to_numpy()
-    _check_range(categories, hierarchy)
     keys = make_keys(facts["row"].to_numpy(), categories)
     confidences = facts["confidence"].to_numpy().astype(np.float32, copy=False)[said]
     corrected = pc.equal(facts["kind"], "correction").to_numpy(zero_copy_only=False) & ~said
@@ -88,11 +84,21 @@ def _at_or_below(keys: Keys, withdrawn: Keys, hierarchy: Hierarchy) -> NDArray[n
     return hit
 
 
-def _check_range(categories: NDArray, hierarchy: Hierarchy) -> None:
-    wrong = categories[(categories < 0) | (categories >= hierarchy.num_categories)]
-    if len(wrong):
-        raise InputError(
-            f"category {wrong[0]}",
-            f"a fact names it, but there are {hierarchy.num_categories:,} categories",
-            "import with the vocabulary of the database",
-        )
+def check_range(facts: pa.Table, num_rows: int, hierarchy: Hierarchy) -> None:
+    """Refuse facts about images or categories that are not there.
+
+    Raises:
+        InputError: a row outside 0..num_rows - 1, or a category that the hierarchy does not hold.
+    """
+    rows, categories = (pc.min_max(facts[name]).as_py() for name in ("row", "category"))
+    if rows["min"] is None:
+        return
+    if rows["min"] < 0 or rows["max"] >= num_rows:
+        raise InputError("facts", f"one is about an image not in 0..{num_rows - 1}", "correct them")
+    for category in (categories["min"], categories["max"]):
+        if not 0 <= category < hierarchy.num_categories:
+            raise InputError(
+                f"category {category}",
+                f"a fact names it, but there are {hierarchy.num_categories:,} categories",
+                "import with the vocabulary of the database",
+            )

@@ -33,13 +33,17 @@ def record_rows(predictions: pa.Table, rows: ArrayLike) -> pa.Table:
     return predictions.replace_schema_metadata(metadata)
 
 
-def recorded_rows(predictions: pa.Table, num_rows: int) -> NDArray[np.bool_] | None:
+def recorded_rows(schema: pa.Schema, num_rows: int) -> NDArray[np.bool_] | None:
     """bool [num_rows]: the images that were looked at; None when the table does not say.
+
+    Args:
+        schema: of the table of predictions.
+        num_rows: images of the database.
 
     Raises:
         InputError: the ranges cannot be read, or are of another database.
     """
-    text = (predictions.schema.metadata or {}).get(ROWS_KEY)
+    text = (schema.metadata or {}).get(ROWS_KEY)
     if text is None:
         return None
     if not _RANGES.fullmatch(text):

@@ -1,12 +1,14 @@
 """What reading one source yields: images, facts about them, and what could not be read.
 
-Every format's reader fills a `ReadingBuilder` and returns its `Reading`. The counts reconcile: each
-entry that was read (a line, a photo, an annotation file) is either a kept image or a named reject.
+Every format's reader fills a `ReadingBuilder` and returns its `Reading`, or yields a stream of them
+(`streams.py`) when there may be more images than fit into memory. The counts reconcile: each entry
+that was read (a line, a photo, an annotation file) is either a kept image or a named reject.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlimages.errors import InputError
-from mlimages.labels.identity import SAFE_ID, image_id, is_safe
+from mlimages.labels.identity import SAFE_ID, ListedImages, image_id, is_safe, is_url
+from mlimages.labels.string_index import all_distinct
 from mlimages.schemas import FACT_KINDS, READING_FACTS, READING_IMAGES, READING_REJECTS
 
 DEFAULT_SPLIT = "train"
@@ -40,6 +43,13 @@ class Reading:
         format: name of the format that was read.
         notes: remarks for the user, one line each.
         read: number of entries read; by default images + rejects.
+        places: string [images]; what the source lists, where that tells images without a URI
+            apart. In a stream one without either joins the image of its id. None: all of them do.
+        location: position of an image -> file or file:line, for a reject.
+        namesakes: position of an image -> its own safe name, where another image of this reading
+            has that name as its id.
+        named_by_place: whether a place gives the image's name, so that in a stream no place comes
+            by two names; else this is looked for.
 
     Raises:
         InputError: a table that breaks one of these rules, or read != images + rejects.
@@ -55,6 +65,10 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     line_rejects: pa.Table = field(default_factory=_no_rejects)
     read: int | None = None
+    places: pa.Array | None = None
+    location: Callable[[int], str] | None = None
+    namesakes: dict[int, str] = field(default_factory=dict)
+    named_by_place: bool = False
 
     def __post_init__(self) -> None:
         self.images = self.images.cast(READING_IMAGES).combine_chunks()
@@ -77,7 +91,8 @@ class Reading:
         return [
             (self.read != kept + lost, f"read {self.read}, but kept {kept} and rejected {lost}"),
             (ids.null_count > 0 or not pc.all(safe, min_count=0).as_py(), "an unsafe image id"),
-            (pc.count_distinct(ids).as_py() != kept, "an image id twice"),
+            (not all_distinct(ids.combine_chunks()), "an image id twice"),
+            (self.places is not None and len(self.places) != kept, "not a place an image"),
             (self.images["split"].null_count > 0, "an image without a split"),
             (bool(np.any((position < 0) | (position >= kept))), "a fact about no image"),
             (bool(np.any(facts["category"].to_numpy() < 0)), "a fact about no category"),
@@ -98,8 +113,10 @@ class ReadingBuilder:
         self.exhaustive: set[int] = set()
         self.notes: list[str] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in READING_IMAGES.names}
-        self._positions: dict[str, int] = {}  # by id
-        self._places: set[str] = set()
+        self._listed = ListedImages()
+        self._places: list[str | None] = []
+        self._locations: list[str] = []
+        self._namesakes: dict[int, str] = {}
         self._facts: dict[str, array] = {
             "image": array("i"),
             "category": array("i"),
@@ -137,31 +154,29 @@ class ReadingBuilder:
         An image listed before is a reject: the same URI or place, or the same name once with a URI
         and once without.
         """
-        listed_url = place if place and place.startswith(("http://", "https://")) else None
-        place = uri if uri is not None else f"{self.source}:{place or preferred}"
+        listed = place
+        place = uri if uri is not None else f"{self.source}:{listed or preferred}"
         if not _encodable(place) or not _encodable(preferred or ""):
             self.reject(location, "its name is not valid UTF-8")
             return None
         if "\0" in place:
             self.reject(location, "its name holds a zero byte")
             return None
-        hashed = image_id(listed_url or place)
-        name = preferred if preferred is not None and is_safe(preferred) else hashed
-        if place in self._places:
-            self.reject(location, f"image {name} was listed before")
+        hashed = image_id(listed if listed and is_url(listed) else place)
+        wanted = preferred if preferred is not None and is_safe(preferred) else hashed
+        name = self._listed.admit(wanted, hashed, place, uri is not None)
+        if name is None:
+            self.reject(location, f"image {wanted} was listed before")
             return None
-        if name in self._positions:
-            if (uri is None) != (self._columns["uri"][self._positions[name]] is None):
-                self.reject(location, f"image {name} was listed before")
-                return None
-            name = hashed  # another image that the source calls the same
-        self._places.add(place)
-        position = self._positions[name] = len(self._positions)
+        if name != wanted:
+            self._namesakes[len(self._locations)] = wanted
+        self._places.append(listed)
+        self._locations.append(location)
         width, height = size or (None, None)
         row = (name, uri, split or DEFAULT_SPLIT, licence, author, width, height)
         for column, value in zip(self._columns.values(), row, strict=True):
             column.append(value)
-        return position
+        return len(self._locations) - 1
 
     def add_fact(
         self,
@@ -204,6 +219,9 @@ class ReadingBuilder:
             notes=self.notes,
             line_rejects=_location_table(self._line_rejects),
             read=read,
+            places=pa.array(self._places, pa.string()),
+            location=self._locations.__getitem__,
+            namesakes=self._namesakes,
         )
 
     def _build_facts(self) -> pa.Table:
@@ -228,8 +246,8 @@ class ReadingBuilder:
                 "category": columns["category"][kept].astype(np.int32),
                 "present": present[kept],
                 "confidence": columns["confidence"][kept].astype(np.float32),
-                "kind": pa.DictionaryArray.from_arrays(kinds[kept], list(FACT_KINDS)).cast(
-                    pa.string()
+                "kind": pa.DictionaryArray.from_arrays(
+                    pa.array(kinds[kept], pa.int32()), list(FACT_KINDS)
                 ),
             },
             schema=READING_FACTS,

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.checking import tags_are_current
+from mlimages.labels.coded import coded
 from mlimages.labels.identity import SAFE_ID
 from mlimages.labels.sparse import contains, make_keys
 from mlimages.labels.tag_checks import Findings, TagChecks
@@ -133,11 +134,11 @@ def _check_facts(
     out = (categories < 0) | (categories >= len(taxonomy))
     found.note("about no category", out, name)
     found.note("with a confidence outside (0, 1]", ~((confidences > 0) & (confidences <= 1)), name)
-    kinds = pc.index_in(facts["kind"], pa.array(FACT_KINDS)).fill_null(-1).to_numpy()
+    kinds = coded(facts["kind"], FACT_KINDS)
     found.note("of an unknown kind", kinds < 0, name)
     sources = sorted(store.table("sources", ["source"])["source"].to_pylist())
     listed = pa.array(sources, pa.string())
-    codes = pc.index_in(facts["source"], listed).fill_null(-1).to_numpy()
+    codes = coded(facts["source"], sources)
     lists = images["sources"].combine_chunks()
     annotated = make_keys(
         images["row"].to_numpy()[lists.value_parent_indices().to_numpy()],

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.errors import InputError
 from mlimages.labels.facts import present_facts
 from mlimages.labels.sparse import Keys, contains, expand, make_keys, rows_of, upward
 from mlimages.labels.tags import ANCESTOR, ASSERTED, COOCCURRENCE
@@ -70,6 +69,7 @@ class TagChecks:
         """
         self.tags, self.postings = Findings("tags follow"), Findings("postings")
         self._hierarchy, self._current = hierarchy, current
+        self._size = hierarchy.num_categories
         table = upward(hierarchy)
         below = np.repeat(np.arange(hierarchy.num_categories), np.diff(table.indptr))
         self._above = make_keys(below, table.ancestors)  # ascending
@@ -111,7 +111,7 @@ class TagChecks:
         self._check_postings(categories, owner, confidences, reasons, postings)
 
     def _misnumbered(self, owner: NDArray, categories: NDArray, because: NDArray) -> bool:
-        size = self._hierarchy.num_categories
+        size = self._size
         wrong = (categories < 0) | (categories >= size) | (because < 0) | (because >= size)
         self.tags.note("of no category", wrong, _named(owner))
         return bool(wrong.any())
@@ -146,11 +146,11 @@ class TagChecks:
 
     def _check_facts(self, keys: Keys, reasons: NDArray, facts: pa.Table) -> None:
         """Asserted tags are the present facts, and every tag's parents are tags."""
-        try:
-            said = present_facts(facts, self._hierarchy).keys
-        except InputError as error:
-            self.tags.add("not compared with the facts", [error.cause])
+        categories = facts["category"].to_numpy()
+        if len(categories) and not 0 <= categories.min() <= categories.max() < self._size:
+            self.tags.add("not compared with facts that are about no category", [""])
             return
+        said = present_facts(facts, self._hierarchy).keys
         asserted = keys[reasons == ASSERTED]
         self.tags.note("asserted by no fact", ~contains(said, asserted), _named(rows_of(asserted)))
         self.tags.note("facts without their tag", ~contains(keys, said), _named(rows_of(said)))

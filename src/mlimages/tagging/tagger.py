@@ -16,9 +16,9 @@ import numpy as np
 
 from mlimages.errors import InputError
 from mlimages.images.photos import PhotoStream
+from mlimages.models.interface import Model, run_batches
 from mlimages.tagging.lifting import Lifting, most_specific_first, tag_space
 from mlimages.taxonomy.categories import HierarchyMode, Taxonomy, released_taxonomy
-from mlimages.training.inference import LoadedModel, run_batches
 
 NOTHING_NEW = 0.01
 
@@ -60,7 +60,7 @@ class Tagger:
 
     def __init__(
         self,
-        model: LoadedModel,
+        model: Model,
         taxonomy: Taxonomy | None = None,
         *,
         hierarchy: HierarchyMode = "wordnet",

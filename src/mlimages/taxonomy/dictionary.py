@@ -15,54 +15,31 @@ from pathlib import Path
 from mlimages.errors import CyclicHierarchyError, InputError
 from mlimages.storage import write_text
 from mlimages.taxonomy.categories import Taxonomy
-from mlimages.taxonomy.packaged import read_rows
-from mlimages.taxonomy.wordnet import is_wnid, wordnet
-
-HEADER = "category_index\tcategory_id\tindex_of_parent_category\tcategory name"
-WHAT = "a dictionary of categories (a packaged one: mlimages taxonomy export OUT.tsv)"
-# Only the form that `write_dictionary` gives back: no signs, spaces or leading zeros.
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-_CUSTOM_KEY = re.compile(r"[a-z][a-z0-9_-]*:\S+")
+from mlimages.taxonomy.faults import HEADER, examine
+from mlimages.taxonomy.wordnet import wordnet
 
 
 def read_dictionary(path: Path | str) -> Taxonomy:
     """Read a dictionary file.
 
     Raises:
-        InputError: no such file, not UTF-8, no category, a malformed line, an index out of order, a
-            parent out of range, an id given twice or of neither form; names file:line.
+        InputError: no such file, or the first of its faults (`mlimages.taxonomy.faults` finds
+            all); names file:line.
         CyclicHierarchyError: names the file and the categories and lines of the cycle.
     """
     path = Path(path)
-    keys: dict[str, str] = {}
-    parents: list[tuple[str, int]] = []
-    names: list[tuple[str, ...]] = []
-    for place, (index, key, parent, name) in read_rows(path, HEADER, WHAT):
-        if index != str(len(keys)):
-            raise InputError(
-                place, f"index {index!r}, not {len(keys)}", "number the categories 0, 1, 2, ..."
-            )
-        if key in keys:
-            raise InputError(place, f"id {key} is also on line {_line(keys[key])}", "keep one")
-        _check_key(place, key)
-        if not name:
-            raise InputError(place, "no name", "give the category a name")
-        keys[key] = place
-        parents.append((place, _parse_parent(place, parent)))
-        names.append(_split_name(key, name))
-    if not keys:
-        raise InputError(path, "no category", "add lines below the header")
-    for place, parent_index in parents:
-        if parent_index >= len(keys):
-            raise InputError(
-                place,
-                f"parent {parent_index} is out of range, there are {len(keys)} categories",
-                "correct the parent",
-            )
-    try:
-        return Taxonomy.from_keys(list(keys), [parent for _, parent in parents], names)
-    except CyclicHierarchyError as error:
-        raise CyclicHierarchyError(path, _with_lines(error.cause, keys), error.action) from None
+    rows, faults = examine(path)
+    if faults:
+        first = faults[0]
+        if first.kind == "cycle":
+            raise CyclicHierarchyError(path, first.cause, first.action)
+        place = path if first.kind == "empty" else f"{path}:{first.line}"
+        raise InputError(place, first.cause, first.action)
+    return Taxonomy.from_keys(
+        [row.key for row in rows],
+        [int(row.parent) for row in rows],
+        [_split_name(row.key, row.name) for row in rows],
+    )
 
 
 def write_dictionary(taxonomy: Taxonomy, path: Path | str) -> None:
@@ -81,42 +58,8 @@ def write_dictionary(taxonomy: Taxonomy, path: Path | str) -> None:
     write_text(Path(path), "\n".join(lines) + "\n")
 
 
-def _check_key(place: str, key: str) -> None:
-    if is_wnid(key):
-        if key not in wordnet():
-            raise InputError(
-                place,
-                f"id {key} is not a noun synset of WordNet 3.0",
-                "correct it (WordNet 3.1 has other ids), or use an id of the form namespace:key",
-            )
-    elif _CUSTOM_KEY.fullmatch(key) is None:
-        raise InputError(
-            place,
-            f"id {key!r} is neither a wnid nor of the form namespace:key",
-            "write ids like n02084071 or own:my-dog",
-        )
-
-
-def _parse_parent(place: str, text: str) -> int:
-    if text == "-1":
-        return -1
-    if _INDEX.fullmatch(text) is None:
-        raise InputError(place, f"parent {text!r} is not an index", "use an index, or -1 (root)")
-    return int(text)
-
-
 def _split_name(key: str, name: str) -> tuple[str, ...]:
     """The names in a dictionary's text; joined by ", " again they give the same text."""
     lemmas = wordnet().lemmas(key) if key in wordnet() else ()
     # A lemma may hold a comma itself, so WordNet's own division goes first.
     return lemmas if ", ".join(lemmas) == name else tuple(name.split(", "))
-
-
-def _line(place: str) -> str:
-    return place.rpartition(":")[2]
-
-
-def _with_lines(cycle: str, places: dict[str, str]) -> str:
-    """Add the line number to every key that a cycle's message names."""
-    words = cycle.split(" ")
-    return " ".join(f"{w} (line {_line(places[w])})" if w in places else w for w in words)

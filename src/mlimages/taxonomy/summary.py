@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +47,7 @@ class TaxonomySummary:
     parents_after_child: int  # listed later than a child: order cannot be relied on
     shared_names: int  # names (all lemmas as one text) that several categories have
     categories_sharing_a_name: int
+    name_repeats: int  # categories beyond the first of each shared name
     forest_pairs: int
     wordnet_pairs: int
     pairs_lost_by_forest: int  # in WordNet, not in the forest
@@ -59,10 +59,9 @@ class TaxonomySummary:
 def summarize(taxonomy: Taxonomy) -> TaxonomySummary:
     """Count everything; takes well under a second for the released vocabulary."""
     forest, nouns = taxonomy.hierarchy("tencent"), taxonomy.hierarchy("wordnet")
-    forest_pairs, wordnet_pairs = _pairs(forest), _pairs(nouns)
-    child, parent = (side.astype(np.int64) for side in forest.edges())
     persons = wordnet().descendants(PERSON) | {PERSON}
-    shared = [n for n in Counter(c.name for c in taxonomy.categories).values() if n > 1]
+    losses = find_losses(taxonomy)
+    sharing = sum(map(len, losses.shared_names.values()))
     return TaxonomySummary(
         categories=len(taxonomy),
         custom=sum(category.source != "wordnet" for category in taxonomy.categories),
@@ -72,20 +71,52 @@ def summarize(taxonomy: Taxonomy) -> TaxonomySummary:
         leaves=len(forest.leaves),
         maximum_depth=int(forest.depths.max()),
         mean_depth=float(forest.depths.mean()),
-        parents_after_child=int((parent > child).sum()),
-        shared_names=len(shared),
-        categories_sharing_a_name=sum(shared),
-        forest_pairs=len(forest_pairs),
-        wordnet_pairs=len(wordnet_pairs),
-        pairs_lost_by_forest=len(np.setdiff1d(wordnet_pairs, forest_pairs)),
-        parents_outside_wordnet=len(np.setdiff1d(child * len(taxonomy) + parent, wordnet_pairs)),
+        parents_after_child=len(losses.parents_after_child),
+        shared_names=len(losses.shared_names),
+        categories_sharing_a_name=sharing,
+        name_repeats=sharing - len(losses.shared_names),
+        forest_pairs=len(forest.closure()[1]),
+        wordnet_pairs=len(nouns.closure()[1]),
+        pairs_lost_by_forest=len(losses.pairs_lost_by_forest),
+        parents_outside_wordnet=len(losses.parents_outside_wordnet),
         wordnet_roots=len(nouns.roots),
         wordnet_several_parents=int((np.diff(nouns.parents[0]) > 1).sum()),
     )
 
 
+@dataclass(frozen=True)
+class ForestLosses:
+    """Which pairs and names the figures of `TaxonomySummary` count; all by category index."""
+
+    pairs_lost_by_forest: list[tuple[int, int]]  # (category, ancestor in WordNet)
+    parents_outside_wordnet: list[tuple[int, int]]  # (category, parent)
+    parents_after_child: list[tuple[int, int]]  # (category, parent)
+    shared_names: dict[str, list[int]]  # name -> the categories that have it
+
+
+def find_losses(taxonomy: Taxonomy) -> ForestLosses:
+    """Compare the forest with WordNet, pair by pair, and the names with each other."""
+    size, forest = len(taxonomy), taxonomy.hierarchy("tencent")
+    forest_pairs, wordnet_pairs = _pairs(forest), _pairs(taxonomy.hierarchy("wordnet"))
+    child, parent = (side.astype(np.int64) for side in forest.edges())
+    edges = child * size + parent
+
+    def unpacked(pairs: NDArray[np.int64]) -> list[tuple[int, int]]:
+        return [divmod(pair, size) for pair in pairs.tolist()]
+
+    named: dict[str, list[int]] = {}
+    for category in taxonomy.categories:
+        named.setdefault(category.name, []).append(category.index)
+    return ForestLosses(
+        pairs_lost_by_forest=unpacked(np.setdiff1d(wordnet_pairs, forest_pairs)),
+        parents_outside_wordnet=unpacked(np.setdiff1d(edges, wordnet_pairs)),
+        parents_after_child=unpacked(edges[parent > child]),
+        shared_names={name: found for name, found in named.items() if len(found) > 1},
+    )
+
+
 def _pairs(hierarchy: Hierarchy) -> NDArray[np.int64]:
-    """All (category, ancestor) pairs, each as one number."""
+    """All (category, ancestor) pairs, each as one number, ascending."""
     indptr, ancestor = hierarchy.closure()
     category = np.repeat(np.arange(len(hierarchy), dtype=np.int64), np.diff(indptr))
     return category * len(hierarchy) + ancestor

@@ -1,4 +1,4 @@
-"""Loading a trained network and running it: one object for every kind of model.
+"""Loading a network and running it with torch: the `models.interface.Model` of every kind of it.
 
 model = load_model("runs/photos")            # or a checkpoint folder, or "efficientnet-lite0"
 batch = np.stack([model.preprocess(photo) for photo in photos])
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import nn
 
 from mlimages.errors import InputError, nearest
 from mlimages.images.augmentation import evaluation_image
+from mlimages.models.interface import ModelCategory
 from mlimages.models.resnet import ResNet
 from mlimages.training.checkpoint import (
     is_checkpoint,
@@ -34,21 +35,6 @@ logger = logging.getLogger(__name__)
 
 UNTRAINED = "untrained:"
 PACKAGED_MODELS = ("efficientnet-lite0",)
-
-
-@dataclass(frozen=True)
-class ModelCategory:
-    """One output of a model.
-
-    Attributes:
-        key: WordNet id such as `n02084071`, or `namespace:key`.
-        name: its names for people, such as "dog, domestic dog".
-        parents: keys of its direct parents, which need not be outputs themselves.
-    """
-
-    key: str
-    name: str
-    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,33 +91,6 @@ class LoadedModel:
         return function(images.contiguous(memory_format=torch.channels_last)).float()
 
 
-def run_batches(
-    model: LoadedModel,
-    items: Iterable[np.ndarray],
-    function: Callable[[np.ndarray], np.ndarray],
-    batch_size: int = 64,
-) -> Iterator[np.ndarray]:
-    """Preprocess photos, run a method of the model over batches of them, and yield its results.
-
-    Args:
-        model: whose `preprocess` prepares each photo.
-        items: RGB uint8 [height, width, 3], each of any size.
-        function: `model.probabilities` or `model.features`.
-        batch_size: photos a batch; memory is proportional to it.
-
-    Yields:
-        The function's result for each batch, in order; the last may be shorter.
-    """
-    waiting: list[np.ndarray] = []
-    for item in items:
-        waiting.append(model.preprocess(item))
-        if len(waiting) == batch_size:
-            yield function(np.stack(waiting))
-            waiting.clear()
-    if waiting:
-        yield function(np.stack(waiting))
-
-
 def load_model(spec: str | Path, device: str = "cpu") -> LoadedModel:
     """Load a model by name or place.
 
@@ -182,30 +141,24 @@ def choose_device(device: str) -> torch.device:
 
 
 def _load_efficientnet_lite(name: str, trained: bool, device: torch.device) -> LoadedModel:
-    from mlimages.models import efficientnet_lite
-    from mlimages.taxonomy.wordnet import wordnet
+    from mlimages.models import efficientnet_lite, lite_package
 
-    nouns = wordnet()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module: Any = efficientnet_lite.build(pretrained=trained)
-    categories = tuple(
-        ModelCategory(key, nouns.name(key), tuple(nouns.hypernyms(key)))
-        for key in efficientnet_lite.IMAGENET_KEYS
-    )
     module = module.eval().to(device, memory_format=torch.channels_last)
     return LoadedModel(
         name=name,
-        categories=categories,
+        categories=lite_package.categories(),
         activation="softmax",
-        feature_dim=1280,
-        image_size=224,
+        feature_dim=lite_package.FEATURE_DIM,
+        image_size=lite_package.IMAGE_SIZE,
         module=module,
-        prepare=efficientnet_lite.prepare,
-        mean=float(efficientnet_lite.MEAN),
-        scale=float(efficientnet_lite.SCALE),
+        prepare=lite_package.prepare,
+        mean=lite_package.MEAN,
+        scale=lite_package.SCALE,
         device=device,
-        minimum_side=256,
+        minimum_side=lite_package.MINIMUM_SIDE,
     )
 
 

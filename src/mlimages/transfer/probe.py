@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from mlimages.errors import InputError, require
 from mlimages.images.photos import PhotoReject, PhotoStream, find_photos
+from mlimages.models.interface import Model, run_batches
 from mlimages.progress import track
-from mlimages.training.inference import LoadedModel, run_batches
 
 # Folders of photos of nothing in particular, which published figures leave out.
 CLUTTER = ("BACKGROUND_Google", "257.clutter")
@@ -135,7 +135,7 @@ def linear_probe(
 
 
 def probe_folder(
-    models: Sequence[LoadedModel],
+    models: Sequence[Model],
     folder: Path | str,
     images_per_class: int = 15,
     splits: int = 5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.labels.sources.writing import column, rejects, tags, write
@@ -10,8 +11,15 @@ from tests.labels.tiny import CAR, DOG, ROAD, TAXONOMY, VEHICLE
 
 from mlimages.errors import InputError
 from mlimages.labels.identity import image_id
-from mlimages.labels.sources.tencent import read
-from mlimages.taxonomy.categories import released_taxonomy
+from mlimages.labels.reading import Reading
+from mlimages.labels.sources import tencent
+from mlimages.labels.streams import joined
+from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
+
+
+def read(path: Path, taxonomy: Taxonomy, **options: Any) -> Reading:
+    """A small list as one reading."""
+    return joined(tencent.read(path, taxonomy, **options))
 
 
 def test_urls_and_paths_with_confidences_become_facts(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlimages.labels.coded import coded, distinct
 from mlimages.labels.sparse import contains
 from mlimages.schemas import FACT_KINDS
 
@@ -63,10 +63,9 @@ class FactList:
     @classmethod
     def from_table(cls, facts: pa.Table) -> FactList:
         """From schemas.FACTS, rows in any order."""
-        names = tuple(sorted(pc.unique(facts["source"]).to_pylist()))
-        codes = pc.index_in(facts["source"], pa.array(names, pa.string())).to_numpy()
-        sources = codes.astype(np.int32)
-        kinds = pc.index_in(facts["kind"], pa.array(FACT_KINDS)).to_numpy().astype(np.int8)
+        names = tuple(distinct(facts["source"]))
+        sources = coded(facts["source"], names).astype(np.int32)
+        kinds = coded(facts["kind"], FACT_KINDS).astype(np.int8)
         rows, categories = facts["row"].to_numpy(), facts["category"].to_numpy()
         present, confidences = facts["present"].to_numpy(), facts["confidence"].to_numpy()
         order = np.lexsort((kinds, confidences, present, sources, categories, rows))

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError, InputError, nearest
+from mlimages.labels.coded import coded, distinct
 from mlimages.labels.exports.lists import FactList, TagLists
 from mlimages.labels.facts import present_facts
 from mlimages.progress import track
@@ -213,8 +214,7 @@ class View:
 def _split_codes(store: Store) -> tuple[list[str], NDArray[np.int16]]:
     """(names, int16 [images]): the split of each row as an index into the names."""
     splits = store.table("splits")
-    names = [NO_SPLIT, *sorted(pc.unique(splits["split"]).to_pylist())]
+    names = [NO_SPLIT, *distinct(splits["split"])]
     codes = np.zeros(store.num_rows("images"), dtype=np.int16)
-    found = pc.index_in(splits["split"], pa.array(names[1:], pa.string())).to_numpy()
-    codes[splits["row"].to_numpy()] = found.astype(np.int16) + 1
+    codes[splits["row"].to_numpy()] = coded(splits["split"], names[1:]).astype(np.int16) + 1
     return names, codes

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError
+from mlimages.labels.coded import coded, distinct
 from mlimages.labels.hashing.canonical import (
     DIGEST_BYTES,
     Keys,
@@ -52,9 +52,9 @@ def image_rows(store: Store) -> Rows:
 def split_rows(store: Store) -> Rows:
     """Each image with its split."""
     splits = store.table("splits")
-    coded = pc.dictionary_encode(splits["split"]).combine_chunks()
-    columns = {"row": splits["row"].to_numpy(), "split": coded.indices.to_numpy()}
-    names = [name.encode() for name in coded.dictionary.to_pylist()]
+    known = distinct(splits["split"])
+    columns = {"row": splits["row"].to_numpy(), "split": coded(splits["split"], known)}
+    names = [name.encode() for name in known]
 
     def text(i: int, part: dict[str, NDArray]) -> bytes:
         return names[part["split"][i]]
@@ -78,9 +78,8 @@ def fact_rows(store: Store) -> Rows:
     keys = Keys(store)
     for partition, ids in _ids(store):
         facts = store.table("facts", partition=partition)
-        names = sorted(pc.unique(facts["source"]).to_pylist(), key=str.encode)
-        sources = pc.index_in(facts["source"], pa.array(names, pa.string())).to_numpy()
-        kinds = pc.index_in(facts["kind"], pa.array(FACT_KINDS)).to_numpy()
+        names = sorted(distinct(facts["source"]), key=str.encode)
+        sources, kinds = coded(facts["source"], names), coded(facts["kind"], FACT_KINDS)
         present, confidences = facts["present"].to_numpy(), facts["confidence"].to_numpy()
         rows, categories = facts["row"].to_numpy(), facts["category"].to_numpy()
         keys.check(categories)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlimages.labels.reading import Reading
 from mlimages.labels.sources import coco_yolo, imagenet, table, tencent, voc
+from mlimages.labels.streams import Readings
 
-SOURCES: dict[str, Callable[..., Reading]] = {
+SOURCES: dict[str, Callable[..., Readings]] = {
     "tencent": tencent.read,
     "imagenet": imagenet.read,
     "coco_yolo": coco_yolo.read,

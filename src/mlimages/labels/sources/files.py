@@ -170,13 +170,13 @@ class PhotoFinder:
         for first in range(len(parts)):
             for root in self.roots:
                 folder = os.path.join(root, *parts[first:-1])
-                if parts[-1] in _names_in(folder):
+                if parts[-1] in names_in(folder):
                     return os.path.join(folder, parts[-1])
         return None
 
 
 @functools.lru_cache(maxsize=1024)
-def _names_in(folder: str) -> frozenset[str]:
+def names_in(folder: str) -> frozenset[str]:
     """Names of a folder's files: one listing instead of one look-up a photo."""
     try:
         with os.scandir(folder) as found:

@@ -10,21 +10,23 @@ photos to classify) are images without facts, in the split `unlabelled`.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading, ReadingBuilder
-from mlimages.labels.sources.files import PhotoFinder, entries, lines_of, split_of_name, stem
+from mlimages.labels import compiled
+from mlimages.labels.reading import Reading
+from mlimages.labels.sources.files import entries
+from mlimages.labels.sources.line_blocks import BLOCK_BYTES, Block, ahead, blocks_of
+from mlimages.labels.sources.tencent_lines import LineReader, ListOptions, looks_like_a_list
 from mlimages.progress import track
+from mlimages.schemas import READING_FACTS, READING_IMAGES
 from mlimages.taxonomy.categories import Taxonomy
 
 EXPECTED = "a list with lines `URL or path<TAB>index:confidence ...`"
-UNLABELLED = "unlabelled"
-_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
-_PAIR_LIKE = re.compile(r"\S*\d:[\d.]\S*")
+COMPILED_FROM = 1 << 20  # bytes of a list; for fewer, loading the compiler takes longer
 
 
 def read(
@@ -35,8 +37,8 @@ def read(
     split: str | None = None,
     images: Path | str | None = None,
     single_label: bool = False,
-) -> Reading:
-    """Read one list, or all lists that lie directly in a folder.
+) -> Iterator[Reading]:
+    """Read one list, or all lists that lie directly in a folder, as a stream of readings.
 
     A line with anything wrong (a malformed pair, an unknown category, a confidence outside (0, 1],
     a URL that is not http or https, an image listed before) is a reject as a whole: no image comes
@@ -58,89 +60,53 @@ def read(
     lists = _lists(Path(path).absolute())
     if images is not None and not Path(images).is_dir():
         raise InputError(images, "no such folder", "name the folder of the photos")
-    builder = ReadingBuilder(source, "tencent", single_label=single_label)
-    read_lines = 0
-    for file in lists:
-        here = _List(file, builder, taxonomy, split, images)
-        for location, line in track(lines_of(file), file.name, unit="lines"):
-            read_lines += 1
-            here.take(location, line)
-        here.note_counts()
-    return builder.build(read=read_lines)
+    downloads = Path(images).absolute() if images is not None else None
+    options = [
+        ListOptions(file, source, len(taxonomy), split, downloads, single_label) for file in lists
+    ]
+    return (reading for one in options for reading in _read_list(one))
 
 
-class _List:
-    """One list file on its way into a reading."""
+def _read_list(options: ListOptions) -> Iterator[Reading]:
+    file = options.file
+    size = file.stat().st_size
+    blocks = track(blocks_of(file), file.name, total=-(-size // BLOCK_BYTES), unit="blocks")
+    without_tags = without_place = 0
+    for reading in ahead(blocks, _reader(options, size)):
+        image = reading.facts["image"].to_numpy()
+        tagged = np.count_nonzero(np.diff(image)) + 1 if len(image) else 0
+        without_tags += reading.images.num_rows - tagged
+        without_place += reading.images["uri"].null_count
+        yield reading
+    yield Reading(
+        options.source,
+        READING_IMAGES.empty_table(),
+        READING_FACTS.empty_table(),
+        single_label=options.single_label,
+        format="tencent",
+        notes=_notes(file.name, without_tags, without_place),
+    )
 
-    def __init__(
-        self,
-        file: Path,
-        builder: ReadingBuilder,
-        taxonomy: Taxonomy,
-        split: str | None,
-        images: Path | str | None,
-    ) -> None:
-        self.name = file.name
-        self.builder = builder
-        self.num_categories = len(taxonomy)
-        self.split = split or split_of_name(file.name)
-        self.asked_split = split
-        self.downloads = PhotoFinder([Path(images).absolute()] if images is not None else [])
-        # The release's list says data/images/im_0.jpg, relative to the folder above its own.
-        self.photos = PhotoFinder([*self.downloads.roots, file.parent, file.parent.parent])
-        self.pairs: dict[str, tuple[int, float] | str] = {}  # parsed, or what is wrong
-        self.without_tags = self.without_place = 0
 
-    def take(self, location: str, line: str | None) -> None:
-        """Turn a line into an image and its facts, or a reject."""
-        if line is None:
-            return self.builder.reject(location, "not UTF-8 text")
-        if not line.strip():
-            return self.builder.reject(location, "empty line")
-        listed, pairs = _fields(line)
-        tags = [self._parsed(pair) for pair in pairs]
-        wrong = next((tag for tag in tags if isinstance(tag, str)), None)
-        if not listed:
-            wrong = "no URL or path"
-        if "://" in listed and not listed.startswith(("http://", "https://")):
-            wrong = f"{listed}: neither an http(s) URL nor a path"
-        if wrong is not None:
-            return self.builder.reject(location, wrong)
-        uri = self._uri(listed)
-        split = self.split if tags else self.asked_split or UNLABELLED
-        image = self.builder.add_image(location, uri, stem(listed), place=listed, split=split)
-        if image is None:
-            return None
-        for tag in tags:
-            self.builder.add_fact(image, *tag)  # type: ignore[misc]  # no str is left
-        self.without_tags += not tags
-        self.without_place += uri is None
-        return None
+def _reader(options: ListOptions, size: int) -> Callable[[Block], Reading]:
+    if size < COMPILED_FROM or not compiled.available():
+        return LineReader(options).read
+    from mlimages.labels.sources.tencent_columns import ColumnReader
 
-    def note_counts(self) -> None:
-        """Tell the user what is missing from many lines at once."""
-        if self.without_tags:
-            self.builder.note(f"{self.name}: {self.without_tags:,} images without tags")
-        if self.without_place:
-            self.builder.note(
-                f"{self.name}: {self.without_place:,} photos not found on this machine; "
-                "name their folder with --images"
-            )
+    return ColumnReader(options).read
 
-    def _uri(self, listed: str) -> str | None:
-        if "://" not in listed:
-            return self.photos.find(listed)
-        # The release's downloader joined the last two parts of the URL; its lists have the last.
-        last_two = listed.partition("?")[0].split("/")[-2:]
-        names = (last_two[-1], "_".join(last_two))
-        return next(filter(None, map(self.downloads.find, names)), listed)
 
-    def _parsed(self, pair: str) -> tuple[int, float] | str:
-        """(category, confidence), or what is wrong. Few distinct pairs make up millions of tags."""
-        found = self.pairs.get(pair)
-        if found is None:
-            found = self.pairs[pair] = _parse_pair(pair, self.num_categories)
-        return found
+def _notes(name: str, without_tags: int, without_place: int) -> list[str]:
+    """Tell the user what is missing from many lines at once."""
+    notes = []
+    if without_tags:
+        notes.append(f"{name}: {without_tags:,} images without tags")
+    if without_place:
+        notes.append(
+            f"{name}: {without_place:,} photos not found on this machine; "
+            "name their folder with --images"
+        )
+    return notes
 
 
 def _lists(path: Path) -> list[Path]:
@@ -157,32 +123,9 @@ def _lists(path: Path) -> list[Path]:
 
 
 def _is_list(file: Path) -> bool:
-    for _, line in lines_of(file):
-        if line and line.strip():
-            listed, pairs = _fields(line)
-            return bool(stem(listed) != listed or "/" in listed) and all(
-                _PAIR_LIKE.fullmatch(pair) for pair in pairs
-            )
+    for block in blocks_of(file):
+        for _, line in block.lines():
+            text = line.decode("utf-8", "replace")
+            if text.strip():
+                return looks_like_a_list(text)
     return False
-
-
-def _fields(line: str) -> tuple[str, list[str]]:
-    fields = line.split("\t")
-    if len(fields) == 1:
-        words = line.split()
-        if len(words) > 1 and all(_PAIR_LIKE.fullmatch(word) for word in words[1:]):
-            fields = words
-    return fields[0].strip(), fields[1:]
-
-
-def _parse_pair(pair: str, num_categories: int) -> tuple[int, float] | str:
-    index, colon, confidence = pair.partition(":")
-    if not colon or not (index.isascii() and index.isdigit()):
-        return f"{pair!r} is not index:confidence"
-    if len(index) > 9 or int(index) >= num_categories:
-        return f"category {index} is unknown, there are {num_categories:,}"
-    # Facts hold float32, in which a number such as 1e-60 is 0.
-    known = bool(_NUMBER.fullmatch(confidence)) and float(confidence) <= 1
-    if not known or np.float32(confidence) == 0:
-        return f"{pair!r}: the confidence is not a number above 0 and at most 1"
-    return int(index), float(confidence)
