@@ -28,8 +28,8 @@ from tests.labels.exports.databases import (
 from tests.labels.tiny import TAXONOMY
 
 from mlimages.labels.exports.view import TagChoice
-from mlimages.labels.reading import Reading
 from mlimages.labels.sources import tencent
+from mlimages.labels.streams import Readings, chunks_of
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,23 @@ class Case:
     needs: str | None = None
 
 
-def from_reading(reading: Reading) -> readers.Found:
+def from_reading(readings: Readings) -> readers.Found:
     """What one of `mlimages.labels.sources` read, in the form of `readers`."""
     found: readers.Found = {}
-    for image in reading.images.to_pylist():
-        url = image["uri"]
-        found[image["id"]] = {"split": image["split"], "url": url, "tags": {}, "absent": set()}
-        found[image["id"]] |= {name: image[name] for name in ("licence", "author")}
-    names = reading.images["id"].to_pylist()
-    for fact in reading.facts.to_pylist():
-        image, key = found[names[fact["image"]]], TAXONOMY.keys[fact["category"]]
-        if fact["present"]:
-            image["tags"][key] = fact["confidence"]
-        else:
-            image["absent"].add(key)
+    for reading in chunks_of(readings):
+        for image in reading.images.to_pylist():
+            said = {name: image[name] for name in ("split", "licence", "author", "width", "height")}
+            new = {**said, "url": image["uri"], "tags": {}, "verified": set(), "absent": set()}
+            found.setdefault(image["id"], new)  # a later chunk may have more facts about it
+        names = reading.images["id"].to_pylist()
+        for fact in reading.facts.to_pylist():
+            image, key = found[names[fact["image"]]], TAXONOMY.keys[fact["category"]]
+            if not fact["present"]:
+                image["absent"].add(key)
+            elif fact["kind"] == "verified":
+                image["verified"].add(key)
+            else:
+                image["tags"][key] = fact["confidence"]
     return found
 
 
