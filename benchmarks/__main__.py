@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SHARED = {"__main__.py", "harness.py"}
+SHARED = {"__main__.py", "harness.py", "mapping_data.py"}
 
 
 def run(script: Path, arguments: list[str]) -> dict:

@@ -1,11 +1,12 @@
-"""Building the database: from label lists to tags with reasons, whole and step by step beside peers.
+"""Building the database: label lists to tags with reasons, whole, and step by step beside peers.
 
-At full size 17.6 million images in the released text form are imported, completed, with co-occurrence
-from a network's predictions, counted, and written: `seconds.build`, `peak_gb.build` and the two
-smaller sizes before it. Then completion and co-occurrence alone, Arrow tables in memory to sorted
-Arrow tables in memory, two threads a side, each side in a process of its own: DuckDB in two forms,
-Polars, scipy and plain Python (`peers/`), each at the largest size it can do. A side's result must
-equal ours at its size, or nothing is reported.
+At full size 17.6 million images in the released text form are imported, completed, with
+co-occurrence from a network's predictions, counted, and written: `seconds.build`, `peak_gb.build`,
+and two smaller sizes before it. Then completion and co-occurrence alone, Arrow tables in memory to
+sorted Arrow tables in memory, two threads a side, each side in a process of its own: DuckDB in two
+forms, Polars, scipy and plain Python (`peers/`), each at the largest size it can do. A side's
+result must equal ours at its size, or nothing is reported. At last completion with writing, where
+we write the tags twice, by image and by category, and DuckDB once: `ratios.written_vs_duckdb`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,13 @@ from mlimages.labels.rules import Rules, derive_tags
 from mlimages.labels.sources import tencent
 from mlimages.labels.sparse import upward
 from mlimages.manifest import PARTITION_ROWS
+from mlimages.storage import sync
+from mlimages.store import Commit, Store
 from mlimages.taxonomy.categories import released_taxonomy
+from mlimages.taxonomy.hierarchy import Hierarchy
 
 HERE = Path(__file__).resolve().parent
-SIZES = {False: (1 / 16, 1 / 4, 1.0), True: (1 / 512, 1 / 256, 1 / 128)}
+SIZES = {False: (1 / 16, 1 / 4, 1.0), True: (1 / 1024, 1 / 512, 1 / 256)}
 # Shares of the whole that each peer is given: all of it, or what 24 GB and an hour allow.
 LARGEST = {
     False: {"duckdb": 1.0, "polars": 1 / 4, "scipy": 1 / 4, "python": 1 / 256},
@@ -58,6 +62,7 @@ def measure(quick: bool, work: Path) -> Outcome:
     for step in ("completion", "cooccurrence"):
         for peer, scale in LARGEST[quick].items():
             _compare(outcome, step, peer, scale)
+    _compare_written(outcome, LARGEST[quick]["duckdb"], work)
     return outcome
 
 
@@ -86,6 +91,16 @@ def _compare(outcome: Outcome, step: str, peer: str, scale: float) -> None:
     outcome.seconds[f"{step}.{peer}"] = best
     outcome.seconds[f"{step}.mlimages_beside_{peer}"] = mine
     outcome.ratios[f"{step}_vs_{peer}"] = best / mine
+
+
+def _compare_written(outcome: Outcome, scale: float, work: Path) -> None:
+    """Completion from Arrow tables in memory to synced files."""
+    for side in ("mlimages", "duckdb"):
+        result, _, _ = _child("written", side, str(scale), str(work / f"written-{side}"))
+        outcome.raw[f"written.{side}"] = result["seconds"]
+        outcome.seconds[f"written.{side}"] = float(np.median(result["seconds"]))
+    ratio = outcome.seconds["written.duckdb"] / outcome.seconds["written.mlimages"]
+    outcome.ratios["written_vs_duckdb"] = ratio
 
 
 def _child(*arguments: str) -> tuple[dict, float, float]:
@@ -160,11 +175,35 @@ def child_side(step: str, side: str, scale: str) -> dict:
         start = time.perf_counter()
         result = run[step][side]()
         seconds.append(time.perf_counter() - start)
-    if isinstance(result, list):
-        tables = (_flat(table) for table in result)
-    else:
-        tables = iter([result])
+    tables = map(_flat, result) if isinstance(result, list) else [result]
     return {"seconds": seconds[1:], "digests": _digests(tables)}
+
+
+def child_written(side: str, scale: str, folder: str) -> dict:
+    """Time completion with writing."""
+    taxonomy, place, seconds = released_taxonomy(), Path(folder), []
+    inputs = draw(taxonomy, float(scale))
+    hierarchy = taxonomy.hierarchy("tencent")
+    above, parts = upward(hierarchy), _parts(inputs)
+    place.mkdir()
+    for number in range(REPEATS):
+        start = time.perf_counter()
+        if side == "mlimages":
+            store = Store.create(place / str(number))
+            with store.commit("benchmark") as commit, ThreadPoolExecutor(2) as pool:
+                list(pool.map(partial(_write, commit, hierarchy), parts))
+        else:
+            path = place / f"{number}.parquet"
+            relational.duckdb_completion(inputs.facts, above, "join", path)
+            sync(path)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds[1:]}
+
+
+def _write(commit: Commit, hierarchy: Hierarchy, part: Labelled) -> None:
+    tags, number = derive_tags(part.facts, len(part.single), hierarchy), part.first_row
+    commit.replace("tags", tags.to_table(part.first_row), number // PARTITION_ROWS)
+    commit.replace("postings", tags.to_postings(part.first_row), number // PARTITION_ROWS)
 
 
 def _same(part: Labelled) -> Labelled:
@@ -184,7 +223,7 @@ def _parts(inputs: Inputs) -> list[Labelled]:
     return parts
 
 
-def _derive(parts: list[Labelled], hierarchy) -> list[pa.Table]:
+def _derive(parts: list[Labelled], hierarchy: Hierarchy) -> list[pa.Table]:
     """schemas.TAGS of each partition, two at a time."""
 
     def one(part: Labelled) -> pa.Table:
@@ -209,7 +248,7 @@ def _flat(tags: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _digests(tables) -> dict[str, str]:
+def _digests(tables: Iterable[pa.Table]) -> dict[str, str]:
     """A hash of each column over all tables."""
     found: dict = {}
     for table in tables:
@@ -220,7 +259,12 @@ def _digests(tables) -> dict[str, str]:
     return {name: digest.hexdigest() for name, digest in found.items()}
 
 
-CHILDREN = {"write": child_write, "build": child_build, "side": child_side}
+CHILDREN = {
+    "write": child_write,
+    "build": child_build,
+    "side": child_side,
+    "written": child_written,
+}
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:

@@ -2,9 +2,10 @@
 
     python scripts/build_wordnet_table.py /usr/share/wordnet
 
-The folder is that of Debian's `wordnet-base` 3.0 (`data.noun`, `index.noun`; their format is in the
-manual page wndb(5WN)). WordNet 3.1 will not do: its offsets, and so its ids, differ. The same input
-and the same pyarrow give the same bytes.
+The folder is that of Debian's `wordnet-base` 3.0 (`data.noun`, `index.noun`, `cntlist.rev`,
+`noun.exc`; formats in the manual pages wndb(5WN), cntlist(5WN) and senseidx(5WN)). WordNet
+3.1 will not do: its offsets, and so its ids, differ. The same input and the same pyarrow give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Synset(NamedTuple):
 
     offset: int
     lemmas: list[str]
+    sense_keys: list[str]  # of each lemma, as cntlist.rev writes them
     hypernyms: list[int]
     instance_hypernyms: list[int]
     gloss: str
@@ -49,14 +51,21 @@ def parse_synset(line: str) -> Synset:
     data, gloss = line.split(" | ", 1)
     fields = data.split()
     num_lemmas = int(fields[3], 16)
-    lemmas = [field.replace("_", " ") for field in fields[4 : 4 + 2 * num_lemmas : 2]]
+    words = fields[4 : 4 + 2 * num_lemmas : 2]
+    lemmas = [word.replace("_", " ") for word in words]
+    ids = fields[5 : 5 + 2 * num_lemmas : 2]
+    sense_keys = [
+        f"{word.lower()}%1:{fields[1]}:{int(number, 16):02d}::"
+        for word, number in zip(words, ids, strict=True)
+    ]
     start = 4 + 2 * num_lemmas
     hypernyms: dict[str, list[int]] = {"@": [], "@i": []}
     for pointer in range(int(fields[start])):
         symbol, target = fields[start + 1 + 4 * pointer : start + 3 + 4 * pointer]
         if symbol in hypernyms:
             hypernyms[symbol].append(int(target))
-    return Synset(int(fields[0]), lemmas, hypernyms["@"], hypernyms["@i"], gloss.strip())
+    gloss = gloss.strip()
+    return Synset(int(fields[0]), lemmas, sense_keys, hypernyms["@"], hypernyms["@i"], gloss)
 
 
 def read_senses(lines: list[str]) -> dict[tuple[str, int], int]:
@@ -69,6 +78,24 @@ def read_senses(lines: list[str]) -> dict[tuple[str, int], int]:
     return senses
 
 
+def read_tag_counts(lines: list[str]) -> dict[str, int]:
+    """Sense key -> how often the sense was tagged in the concordance texts, from cntlist.rev.
+
+    265 of the 17,081 keys of nouns are of senses that data.noun has under another key, mostly in
+    another lexicographer file; their counts are lost.
+    """
+    return {key: int(count) for key, _, count in map(str.split, lines)}
+
+
+def read_exceptions(folder: Path) -> str:
+    """Irregular plurals as lines `plural<TAB>singular`, from noun.exc."""
+    pairs = []
+    for line in read_lines(folder / "noun.exc")[1]:
+        plural, *singulars = line.split()
+        pairs += [(plural.replace("_", " "), word.replace("_", " ")) for word in singulars]
+    return "plural\tsingular\n" + "".join(f"{a}\t{b}\n" for a, b in pairs)
+
+
 def build_table(folder: Path) -> pa.Table:
     """All noun synsets, ordered by offset, in the schema that `mlimages.taxonomy.wordnet` reads."""
     synsets = sorted(map(parse_synset, read_lines(folder / "data.noun")[1]))
@@ -77,12 +104,14 @@ def build_table(folder: Path) -> pa.Table:
             folder, f"{len(synsets)} noun synsets, not {EXPECTED_SYNSETS}", "use WordNet 3.0"
         )
     senses = read_senses(read_lines(folder / "index.noun")[1])
+    counts = read_tag_counts(read_lines(folder / "cntlist.rev")[1])
     columns = {
         "offset": [synset.offset for synset in synsets],
         "lemmas": [synset.lemmas for synset in synsets],
         "senses": [
             [senses[lemma.lower(), synset.offset] for lemma in synset.lemmas] for synset in synsets
         ],
+        "tag_counts": [[counts.get(key, 0) for key in synset.sense_keys] for synset in synsets],
         "hypernyms": [synset.hypernyms for synset in synsets],
         "instance_hypernyms": [synset.instance_hypernyms for synset in synsets],
         "gloss": [synset.gloss for synset in synsets],
@@ -97,15 +126,16 @@ def licence_text(folder: Path) -> str:
 
 
 def main() -> None:
-    """Parse the arguments and write the table and the licence."""
+    """Parse the arguments and write the table, the irregular plurals and the licence."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of data.noun and index.noun")
+    parser.add_argument("folder", type=Path, help="folder of data.noun and its companions")
     folder: Path = parser.parse_args().folder
     table = build_table(folder)
     path = DATA / "wordnet_nouns.parquet"
     with atomic_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=19)
+    write_text(DATA / "noun_exceptions.tsv", read_exceptions(folder))
     write_text(DATA / "LICENSE-WordNet.txt", licence_text(folder))
     logging.info("%s: %d synsets, %d bytes", path.name, table.num_rows, path.stat().st_size)
 

@@ -1,8 +1,8 @@
 """Completion and co-occurrence as sparse products in scipy, and as plain Python.
 
-scipy: https://docs.scipy.org/doc/scipy/reference/generated/scipy.sparse.csr_array.html; its products
-run on one thread. A product knows no greatest confidence and no reason: only the pairs (row,
-category) can be compared, which are less than the other sides give.
+scipy: https://docs.scipy.org/doc/scipy/reference/generated/scipy.sparse.csr_array.html; its
+products run on one thread. A product knows no greatest confidence and no reason: only the pairs
+(row, category) can be compared, which are less than the other sides give.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
 """Completion and co-occurrence as joins, in DuckDB and Polars.
 
 DuckDB: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads (no insertion order
-to keep, threads set) and https://duckdb.org/docs/stable/guides/python/import_arrow (Arrow is scanned
-in place). Polars: https://docs.pola.rs/user-guide/concepts/streaming/ (the streaming engine).
-A support's worth is one number as in `mlimages.labels.ranks`, so that one `max` finds the strongest.
+to keep, threads set) and https://duckdb.org/docs/stable/guides/python/import_arrow (Arrow is
+scanned in place). Polars: https://docs.pola.rs/user-guide/concepts/streaming/ (the streaming
+engine). A support's worth is one number as in `mlimages.labels.ranks`: one `max` finds the
+strongest.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -42,11 +45,14 @@ def duckdb_connection():
     return connection
 
 
-def duckdb_completion(facts: pa.Table, above: Upward, form: str) -> pa.Table:
+def duckdb_completion(
+    facts: pa.Table, above: Upward, form: str, path: Path | None = None
+) -> pa.Table | None:
     """row, category, confidence, reason, because: sorted by row, then category.
 
     Args:
         form: "join" with the pairs, or "unnest" of lists.
+        path: a Parquet file to write them to, instead of returning them.
     """
     connection = duckdb_connection()
     connection.register("facts", facts)
@@ -75,6 +81,9 @@ def duckdb_completion(facts: pa.Table, above: Upward, form: str) -> pa.Table:
             SELECT row, ancestor AS category, max(confidence) AS confidence, max({rank}) AS worth
             FROM ({supports}) GROUP BY row, ancestor
         ) ORDER BY row, category"""
+    if path is not None:
+        connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        return None
     return connection.sql(query).to_arrow_table()
 
 

@@ -93,8 +93,10 @@ def _parts(commit: Commit) -> list[_Part]:
 
 def _local_facts(commit: Commit, part: _Part) -> pa.Table:
     """What tags are derived from, with rows counted from the partition's first."""
-    columns = ["row", "category", "present", "confidence", "kind"]
+    columns = ["row", "category", "present", "confidence"]
     facts = commit.table("facts", columns, part.number)
+    if not pc.all(facts["present"], min_count=0).as_py():  # else corrections are not looked for
+        facts = commit.table("facts", [*columns, "kind"], part.number)
     local = pc.subtract(facts["row"], pa.scalar(part.first_row, pa.int32()))
     return facts.set_column(0, "row", local)
 

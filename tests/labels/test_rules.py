@@ -98,6 +98,18 @@ def test_blocks_do_not_change_the_result(world: World) -> None:
     assert_same(by_numpy(world), cut)
 
 
+@pytest.mark.skipif(not compiled.available(), reason="numba is not installed")
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.sampled_from(["asserted", "all"]))
+def test_blocks_of_the_compiled_rules_do_not_change_the_result(world: World, causes: str) -> None:
+    from mlimages.labels import derivation_compiled
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(derivation_compiled, "MOST_TAGS", 3)
+        cut = derived(world, causes)
+    assert_same(derived(world, causes), cut)
+
+
 def test_many_categories_over_several_words_of_the_map_are_sorted() -> None:
     # A chain of 9,000 categories numbered in a scattered order: every tag has its own word and bit.
     order = np.random.default_rng(0).permutation(9_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from mlimages.quickstart.results import (
     TaggedPhoto,
     TrainingRun,
 )
-from mlimages.quickstart.scenes import choose_objects, paint_scene
+from mlimages.quickstart.scenes import choose_objects, draw_scene, places
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
 
@@ -94,9 +95,9 @@ def example_results(folder: Path, mode: str = "scenes") -> Results:
 
 
 def _picture(folder: Path, number: int) -> str:
-    rng = np.random.default_rng(number)
-    place = ("sea", "road", "meadow", "room", "snow", "beach")[number]
-    scene = paint_scene(rng, place, choose_objects(rng, place), 0.7)
+    rng = random.Random(number)
+    place = places()[("sea", "road", "meadow", "room", "snow", "beach")[number]]
+    scene = draw_scene(rng, place, choose_objects(rng, place))
     name = f"pictures/{number}.png"
     Image.fromarray(scene.picture).save(folder / name)
     return name

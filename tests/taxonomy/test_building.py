@@ -107,7 +107,7 @@ def test_the_folder_opens_again_with_names_and_images(built: Vocabulary, tmp_pat
     assert opened.taxonomy.categories == built.taxonomy.categories
     assert opened.version == built.version
     assert built.version.startswith("draft+")
-    assert opened.names == {DOG: [("de", "Hund"), ("fr", "chien")]}
+    assert opened.names.of(DOG) == {"de": ("Hund",), "fr": ("chien",)}
     assert [source["images"] for source in opened.sources[DOG]] == [900, 5000, 800]
     manifest = json.loads((tmp_path / "out" / "vocabulary.json").read_text())
     assert manifest["inputs"].keys() == FILES.keys()

@@ -11,7 +11,6 @@ from mlimages.errors import InputError
 from mlimages.taxonomy.building import EDITS
 from mlimages.taxonomy.class_lists import (
     EDITS_HEADER,
-    NAMES_HEADER,
     OWN_HEADER,
     Edits,
     ListedClass,
@@ -23,6 +22,7 @@ from mlimages.taxonomy.class_lists import (
     read_own_categories,
 )
 from mlimages.taxonomy.packaged import packaged
+from mlimages.taxonomy.translations import NAMES_HEADER
 
 
 def written(path: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 from mlimages.taxonomy.difference import Change, compare
+from mlimages.taxonomy.translations import Translations
 from mlimages.taxonomy.vocabulary import describe_taxonomy
 
 CANINE, DOG, POODLE, WOLF = "n02083346", "n02084071", "n02113335", "n02114100"
@@ -15,13 +16,13 @@ THIEF = "n10707804"  # a person outside the reviewed roles
 def test_each_kind_of_change_is_told_by_key() -> None:
     old = Taxonomy.from_keys([CANINE, DOG, POODLE], [-1, 0, 1], [("canine",), ("dog",), ("a",)])
     new = Taxonomy.from_keys([CANINE, POODLE, WOLF], [-1, 0, 0], [("canine",), ("b",), ("wolf",)])
-    second = replace(describe_taxonomy(new), names={CANINE: [("de", "Hundeartiger")]})
+    second = replace(describe_taxonomy(new), names=Translations([(CANINE, "de", "Hundeartiger")]))
     found = compare(describe_taxonomy(old), second)
     assert found.added == [(WOLF, "wolf")]
     assert found.removed == [(DOG, "dog")]
     assert found.moved == [Change(POODLE, "b", DOG, CANINE)]
     assert found.renamed == [Change(POODLE, "b", "a", "b")]
-    assert found.translated == [Change(CANINE, "canine", "", "de Hundeartiger")]
+    assert found.translated == [Change(CANINE, "canine", "", "de: Hundeartiger")]
     assert found.renumbered == 1
     assert not found.equal
 

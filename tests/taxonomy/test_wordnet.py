@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlimages.errors import UnknownCategoryError
+from mlimages.taxonomy.packaged import packaged
 from mlimages.taxonomy.wordnet import is_wnid, wordnet
 
 DEBIAN = Path("/usr/share/wordnet")
@@ -87,6 +88,50 @@ def test_an_unknown_wnid_is_named(wrong: str) -> None:
 def test_the_form_of_a_wnid() -> None:
     assert is_wnid("n02084071")
     assert not any(map(is_wnid, ["n0208407", "n020840711", "x02084071", "own:n02084071"]))
+
+
+def test_senses_say_how_the_word_is_spelled_ranked_and_used() -> None:
+    bird, republic = (
+        next(s for s in wordnet().senses("TURKEY") if word in wordnet().gloss(s.wnid))
+        for word in ("gallinaceous", "republic")
+    )
+    assert (bird.lemma, bird.rank, bird.place, bird.tag_count) == ("turkey", 0, 0, 2)
+    assert republic.lemma == "Turkey"
+    assert [s.wnid for s in wordnet().senses("dog")] == wordnet().synsets("dog")
+    assert wordnet().senses("no such word") == []
+    assert "no such word" not in wordnet().words
+    assert "computer mouse" in wordnet().words
+
+
+def test_individuals_are_instances() -> None:
+    (alps,) = wordnet().synsets("Alps")
+    assert alps in wordnet().individuals()
+    assert "n02084071" not in wordnet().individuals()
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="WordNet's own files are not installed")
+def test_tag_counts_and_plurals_equal_the_original_files() -> None:
+    """By the keys of senses, pieced together with regular expressions."""
+    counts = {}
+    for line in (DEBIAN / "cntlist.rev").read_text(encoding="utf-8").splitlines():
+        if key := re.match(r"(\S+%1:\d\d:\d\d::) \d+ (\d+)$", line):
+            counts[key[1]] = int(key[2])
+    found = 0
+    for line in (DEBIAN / "data.noun").read_text(encoding="utf-8").splitlines()[29::7]:
+        head = re.match(r"(\d{8}) (\d\d) n [0-9a-f]{2} ((?:\S+ [0-9a-f] )+)\d{3} ", line)
+        assert head is not None
+        for word, number in re.findall(r"(\S+) ([0-9a-f]) ", head[3]):
+            count = counts.get(f"{word.lower()}%1:{head[2]}:{int(number, 16):02d}::", 0)
+            senses = wordnet().senses(word)
+            lemma = word.replace("_", " ")
+            (known,) = [s for s in senses if (s.wnid, s.lemma) == ("n" + head[1], lemma)]
+            assert known.tag_count == count
+            found += count > 0
+    assert found > 1000
+    table = packaged("noun_exceptions.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    original = (DEBIAN / "noun.exc").read_text(encoding="utf-8").replace("_", " ")
+    assert sum(len(line.split()) - 1 for line in original.splitlines()) >= len(table) > 2000
+    assert "geese\tgoose" in table
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="WordNet's own files are not installed")

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "taxonomy build": Command("taxonomy_build:build", "build a vocabulary from class lists"),
     "taxonomy diff": Command("taxonomy_diff:diff", "compare two vocabularies"),
     "taxonomy export": Command("taxonomy:export", "write the categories as a dictionary"),
+    "taxonomy map": Command("taxonomy_map:map_", "map another data set's classes to synsets"),
     "import": Command("import_:import_", "read annotations into a database, as facts"),
     "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
     "statistics": Command("statistics:statistics", "count images, categories and tags"),

@@ -30,6 +30,7 @@ def show(
     ],
     *,
     dictionary: Dictionary = None,
+    names: Annotated[Path | None, tyro.conf.arg(metavar="NAMES.tsv")] = None,
     include_sensitive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,
 ) -> None:
@@ -41,18 +42,20 @@ def show(
     Example: mlimages taxonomy show "computer mouse"
 
     Args:
+        names: Names in other languages (key, language, name), to show and to look up.
         include_sensitive: List sensitive children too, not only their number.
     """
     from mlimages.taxonomy.categories import released_taxonomy
     from mlimages.taxonomy.summary import describe
+    from mlimages.taxonomy.translations import read_translations
     from mlimages.taxonomy.vocabulary import describe_taxonomy, open_taxonomy
 
     opened = (
         describe_taxonomy(released_taxonomy()) if dictionary is None else open_taxonomy(dictionary)
     )
     taxonomy = opened.taxonomy
-    card = describe(taxonomy, taxonomy.resolve(category))
-    translations = opened.names.get(card.category.key, [])
+    translations = opened.names if names is None else read_translations(names)
+    card = describe(taxonomy, taxonomy.resolve(translations.find(category) or category))
     sources = opened.sources.get(card.category.key, [])
     children = {
         mode: [child for child in found if include_sensitive or not child.sensitive]
@@ -62,8 +65,8 @@ def show(
         "version": opened.version,
         **{name: getattr(card.category, name) for name in ("index", "key", "names", "gloss")},
         "source": card.category.source,
+        "other_names": translations.of(card.category.key),
         "sensitive": card.category.sensitive,
-        "names_in_languages": [{"language": code, "name": name} for code, name in translations],
         "sources": sources,
         "images": sum(source["images"] for source in sources),
         "paths": {m: [[c.key for c in p] for p in paths] for m, paths in card.paths.items()},
@@ -72,7 +75,8 @@ def show(
             m: len(card.children[m]) - len(children[m]) for m in children
         },
     }
-    beside = [f"  {code}: {name}" for code, name in translations]
+    known = translations.of(card.category.key).items()
+    beside = [f"  {language}: {', '.join(found)}" for language, found in known]
     beside += [f"  {s['source']} {s['label']}: {s['images']:,} images" for s in sources]
     emit(result, json, _card_text(card, children, [*beside, f"  version {opened.version}"]))
 

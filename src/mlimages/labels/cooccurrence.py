@@ -30,9 +30,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.labels.counting import Causes, PairCounter, merge_facts
+from mlimages.labels.counting import Causes, PairCounter, ascend, choose_probable, merge_facts
 from mlimages.labels.facts import check_range
 from mlimages.labels.predictions import Predictions
 from mlimages.labels.rules import Rules, derive_tags
@@ -132,15 +133,14 @@ def find_pairs(
 
     def choose(batch: pa.RecordBatch) -> Found:
         found = table.check(batch)
-        usable = said.single[found.rows] & said.effects[found.categories]
-        # Compared as float64: the minimum is one.
-        probable = usable & (found.probabilities.astype(np.float64) > rules.minimum_probability)
+        rows, categories, usable = choose_probable(
+            *found, said.single, said.effects, rules.minimum_probability
+        )
         with lock:
-            for name, count in zip(
-                filters, (len(usable), usable.sum(), probable.sum()), strict=True
-            ):
-                filters[name] += int(count)
-        return found.rows[probable], found.categories[probable]
+            filters["predictions"] += len(found.rows)
+            filters["usable"] += usable
+            filters["probable"] += len(rows)
+        return rows, categories
 
     def count(block: PairCounter) -> None:
         filters.update(dict.fromkeys(filters, 0))
@@ -191,16 +191,23 @@ def _gather(
         part = load()
         size = len(part.single)
         check_range(part.facts, size, hierarchy)
-        if rules.cooccurrence_counts == "all":
-            tags = derive_tags(part.facts, size, hierarchy)
-            causes = Causes(tags.indptr, tags.categories)
-        else:
-            causes = merge_facts(part.facts, size, hierarchy)
-        effects = np.zeros(hierarchy.num_categories, dtype=bool)
-        effects[causes.only(~part.single).categories] = True
         counted = part.single if rules.cooccurrence_from == "predictions" else ~part.single
         if seen is not None:
             counted = counted & seen[part.first_row : part.first_row + size]
+        effects = np.zeros(hierarchy.num_categories, dtype=bool)
+        if rules.cooccurrence_counts == "all":
+            tags = derive_tags(part.facts, size, hierarchy)
+            causes = Causes(tags.indptr, tags.categories)
+        elif (
+            counted.any()
+            or part.single.any()
+            or not pc.all(part.facts["present"], min_count=0).as_py()
+        ):
+            causes = merge_facts(part.facts, size, hierarchy)
+        else:  # nothing is asked of this part but which categories there are
+            effects[part.facts["category"].to_numpy()] = True
+            causes = Causes(np.zeros(size + 1, np.int64), np.empty(0, np.int32))
+        effects[causes.only(~part.single).categories] = True
         causes = causes.only(counted)
         images_of = np.bincount(causes.categories, minlength=hierarchy.num_categories)
         return _Gathered(causes, images_of, effects, part.single, counted)
@@ -238,10 +245,9 @@ def _count(
                 return True
             rows, categories = choose(batch)
             if in_order and len(rows):
-                keys = make_keys(rows, categories)
-                if not np.all(keys[1:] > keys[:-1]):
+                if not ascend(rows, categories):
                     return False
-                ends.append((number, keys[[0, -1]]))
+                ends.append((number, make_keys(rows[[0, -1]], categories[[0, -1]])))
             counter.add(rows, categories)
 
     counters = [block, *(block.empty() for _ in range(THREADS - 1))]

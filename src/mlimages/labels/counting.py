@@ -35,6 +35,8 @@ class Causes(NamedTuple):
         """The same without the categories of the images that are not chosen."""
         if images.all():
             return self
+        if not images.any():
+            return Causes(np.zeros_like(self.indptr), self.categories[:0])
         sizes = np.diff(self.indptr)
         indptr = np.zeros_like(self.indptr)
         np.cumsum(np.where(images, sizes, 0), out=indptr[1:])
@@ -55,6 +57,48 @@ def merge_facts(facts: pa.Table, num_rows: int, hierarchy: Hierarchy) -> Causes:
         return Causes(*merge_rows(facts, num_rows, upward(hierarchy)))
     said = present_facts(facts, hierarchy)
     return Causes(np.searchsorted(said.rows, np.arange(num_rows + 1)), said.categories)
+
+
+def choose_probable(
+    rows: NDArray[np.int32],
+    categories: NDArray[np.int32],
+    probabilities: NDArray[np.floating],
+    single: NDArray[np.bool_],
+    effects: NDArray[np.bool_],
+    minimum: float,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
+    """Predictions that count.
+
+    Args:
+        rows, categories, probabilities: of each prediction.
+        single: bool [images]: the part that they must be about.
+        effects: bool [categories]: those that they must be of.
+        minimum: a probability must be greater, compared as float64.
+
+    Returns:
+        rows and categories of those that count, and how many were usable, probable or not.
+    """
+    if compiled.available():
+        from mlimages.labels import counting_kernels
+
+        found = np.empty_like(rows), np.empty_like(categories)
+        usable, count = counting_kernels.choose_probable(
+            rows, categories, probabilities, single, effects, float(minimum), *found
+        )
+        return found[0][:count], found[1][:count], usable
+    usable = single[rows] & effects[categories]
+    probable = usable & (probabilities.astype(np.float64) > minimum)
+    return rows[probable], categories[probable], int(usable.sum())
+
+
+def ascend(rows: NDArray[np.int32], categories: NDArray[np.int32]) -> bool:
+    """Whether pairs (row, category) ascend, each given once."""
+    if compiled.available():
+        from mlimages.labels import counting_kernels
+
+        return counting_kernels.ascend(rows, categories)
+    keys = make_keys(rows, categories)
+    return bool(np.all(keys[1:] > keys[:-1]))
 
 
 class PairCounter:
@@ -100,6 +144,8 @@ class PairCounter:
 
     def pairs(self) -> tuple[Keys, NDArray[np.int64]]:
         """Keys (cause, effect), ascending, and their counts, which are not 0."""
-        cause, effect = np.nonzero(self.counts)
+        flat = self.counts.reshape(-1)
+        place = np.flatnonzero(flat != 0)
+        cause, effect = np.divmod(place, max(len(self.effect_ids), 1))
         keys = make_keys(self.cause_ids[cause], self.effect_ids[effect])
-        return keys, self.counts[cause, effect].astype(np.int64)
+        return keys, flat[place].astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,9 @@ from mlimages.labels.sparse import (
 from mlimages.labels.tags import Tags
 from mlimages.taxonomy.hierarchy import Hierarchy
 
+MOST_TAGS = 1 << 27
+"""Tags of a block of images at most, before those that meet are merged."""
+
 
 def derive_tags(
     facts: pa.Table,
@@ -45,20 +49,56 @@ def derive_tags(
     rows = FactRows.from_table(facts, num_rows)
     indptr, effects = _effects(cooccurrence, size)
     pairs = Pairs(indptr, effects, _acting(table, indptr, every), every)
+    known, reach = _known(absences, num_rows), np.minimum(_reach(table, pairs), size)
+    bounds = _cut(rows, reach, size)
+    found = [
+        _derive_block(rows, known, first, last, reach, _closure(table), pairs)
+        for first, last in pairwise(bounds)
+    ]
+    return found[0] if len(found) == 1 else _joined(found)
+
+
+def _cut(rows: FactRows, reach: NDArray[np.int64], size: int) -> list[int]:
+    """Where to cut the images into blocks, so that none has far more than MOST_TAGS tags."""
+    images = len(rows.indptr) - 1
+    if _most_tags(rows.categories, reach) <= MOST_TAGS:
+        return [0, images]
+    sums = np.concatenate([[0], np.cumsum(reach[rows.categories])])
+    most = np.cumsum(np.minimum(np.diff(sums[rows.indptr]), size))
+    cuts = np.searchsorted(most, np.arange(MOST_TAGS, most[-1], MOST_TAGS), side="right")
+    return np.unique([0, *cuts.tolist(), images]).tolist()
+
+
+def _most_tags(categories: NDArray[np.int32], reach: NDArray[np.int64]) -> int:
+    return int(np.bincount(categories, minlength=len(reach)) @ reach)
+
+
+def _derive_block(
+    rows: FactRows,
+    known: Known,
+    first: int,
+    last: int,
+    reach: NDArray[np.int64],
+    closure: Closure,
+    pairs: Pairs,
+) -> Tags:
+    """The tags of the images first..last - 1."""
+    size = len(closure.indptr) - 1
+    facts = rows.categories[rows.indptr[first] : rows.indptr[last]]
     # Memory that is never written to is never taken: the bound may be generous.
-    bound = int(np.minimum(_reach(table, pairs), size)[rows.categories].sum())
+    bound = min(_most_tags(facts, reach), (last - first) * size)
     output = Output(
-        indptr=np.zeros(num_rows + 1, np.int64),
+        indptr=np.zeros(last - first + 1, np.int64),
         categories=np.empty(bound, np.int32),
         confidences=np.empty(bound, np.uint32),
         reasons=np.empty(bound, np.int8),
         because=np.empty(bound, np.int32),
     )
     derive(
-        rows,
-        _closure(table),
+        rows._replace(indptr=rows.indptr[first : last + 1]),
+        closure,
         pairs,
-        _known(absences, num_rows),
+        known._replace(indptr=known.indptr[first : last + 1], groups=known.groups[first:last]),
         Merging.of(size),
         Scratch.of(size),
         output,
@@ -70,6 +110,17 @@ def derive_tags(
         confidences=output.confidences[:end].view(np.float32),
         reasons=output.reasons[:end],
         because=output.because[:end],
+    )
+
+
+def _joined(blocks: list[Tags]) -> Tags:
+    sizes = np.concatenate([np.diff(block.indptr) for block in blocks])
+    return Tags(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.concatenate([block.categories for block in blocks]),
+        np.concatenate([block.confidences for block in blocks]),
+        np.concatenate([block.reasons for block in blocks]),
+        np.concatenate([block.because for block in blocks]),
     )
 
 

@@ -53,15 +53,18 @@ def present_facts(facts: pa.Table, hierarchy: Hierarchy) -> PresentFacts:
     says absent, the category and all below it are left out, whoever else says present.
 
     Args:
-        facts: at least row, category, present, confidence and kind of schemas.FACTS.
+        facts: row, category, present and confidence of schemas.FACTS, and kind unless all say
+            present.
         hierarchy: over the categories.
     """
     said = facts["present"].to_numpy()
     categories = facts["category"].to_numpy()
     keys = make_keys(facts["row"].to_numpy(), categories)
     confidences = facts["confidence"].to_numpy().astype(np.float32, copy=False)[said]
-    corrected = pc.equal(facts["kind"], "correction").to_numpy(zero_copy_only=False) & ~said
-    keys, withdrawn = keys[said], np.unique(keys[corrected])
+    withdrawn = keys[:0]
+    if not said.all():
+        corrected = pc.equal(facts["kind"], "correction").to_numpy(zero_copy_only=False) & ~said
+        keys, withdrawn = keys[said], np.unique(keys[corrected])
     if len(withdrawn):
         stays = ~_at_or_below(keys, withdrawn, hierarchy)
         keys, confidences = keys[stays], confidences[stays]

@@ -12,12 +12,11 @@ import pyarrow as pa
 from mlimages.database import Database
 from mlimages.labels.rules import Rules
 from mlimages.labels.tags import Tags
-from mlimages.quickstart.dataset import read_truth
 from mlimages.quickstart.plans import Plan
 from mlimages.quickstart.results import AddedTags, Cooccurrence, PackRow, PairRow, SourceRow
 from mlimages.quickstart.showing import choose_samples, explain_samples
 from mlimages.quickstart.stages import Outcome
-from mlimages.quickstart.truth import score_added, true_pairs
+from mlimages.quickstart.truth import read_truth, score_added, true_pairs
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 from mlimages.training.inference import load_model
 from mlimages.training.prediction import predict

@@ -1,40 +1,79 @@
 """Scenes: objects in the places where they belong, and sometimes in others.
 
-    scene = paint_scene(np.random.default_rng(0), "sea", ["sailboat", "bird"])
+    scene = draw_scene(random.Random(0), places()["sea"], [drawings()["sailboat"]])
     scene.visible  # WordNet ids of all that can be seen: the truth
 
-Which objects meet in which place follows `choose_place` and `choose_objects`, so that what
-co-occurs does so for a reason, with exceptions.
+How places and objects look is data, described in drawings/README.md. A scene is one SVG document,
+rendered twice: as it is, and with one flat colour a thing, from which masks and truth are read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import random
+import re
+import tomllib
+from dataclasses import dataclass, field
 from functools import cache
+from importlib import resources
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
+from PIL import Image, ImageColor
 
-from mlimages.quickstart.painting import FULL, Canvas, Drawing, drawings
-from mlimages.quickstart.places import LABELS, OPEN_AIR, PLACES, SCENERY
+from mlimages.errors import require
 
-AT_HOME = 0.9
-"""Share of the photos in which an object is in its own place."""
-SKY_SHARE = 0.7
-"""Share of the open places that are seen with their sky; the others are seen from above."""
-SMALLEST_SHARE = 0.012
-"""Share of the pixels from which a part of the scenery counts as visible; the sun needs a third."""
-LIGHTS = ((1, 1, 1), (1.05, 1.0, 0.9), (1.04, 0.86, 0.72), (0.86, 0.92, 1.0), (0.66, 0.68, 0.84))
-"""Factors of red, green and blue: noon, morning, evening, overcast, dusk."""
-LIGHT_SHARES = (0.45, 0.2, 0.12, 0.15, 0.08)
+SIDE = 64
+"""Pixels of a side of a picture."""
+UNITS = 256
+"""Units of a side of its SVG document."""
+SMALLEST = 16
+"""Pixels from which something counts as visible."""
+FOLDER = resources.files("mlimages.quickstart") / "drawings"
 
 
 @dataclass(frozen=True)
-class PaintedObject:
-    """One object of a scene; `box` is left, top, right, bottom in pixels, of what can be seen."""
+class Place:
+    """A kind of background; `horizon` is the range of its height, in units from the top."""
 
     name: str
     key: str
-    box: tuple[int, int, int, int]
+    horizon: tuple[float, float]
+    open_air: bool = False
+    visitors: bool = True
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An object; `height` is a range of shares of the picture's side, `aspect` width by height."""
+
+    name: str
+    key: str
+    place: str
+    height: tuple[float, float]
+    aspect: float
+    svg: str
+    free: bool = False
+    colours: dict[str, str | list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where an object is put, in units: the middle of its lower edge, and its size."""
+
+    drawing: Drawing
+    x: float
+    base: float
+    width: float
+    height: float
+
+    def crowds(self, other: Spot) -> bool:
+        """Whether the two boxes share much of their width and of their height."""
+        across = abs(self.x - other.x) / (self.width + other.width)
+        middles = (self.base - self.height / 2, other.base - other.height / 2)
+        upwards = abs(middles[0] - middles[1]) / (self.height + other.height)
+        return across < 0.35 and upwards < 0.35
 
 
 @dataclass(frozen=True)
@@ -43,140 +82,126 @@ class Scene:
 
     Attributes:
         picture: uint8 [SIDE, SIDE, 3].
-        labels: uint8 [SIDE, SIDE], a number of `label_keys` at each pixel, 0 where there is none.
-        place: name of the place.
-        objects: what was put there.
-        visible: WordNet ids of objects and scenery that can be seen, sorted.
+        labels: uint8 [SIDE, SIDE], the place in `label_keys` of what a pixel shows, or 0.
+        boxes: left, top, right, bottom of what can be seen of each object, by WordNet id.
+        visible: WordNet ids of the objects and scenery that can be seen, sorted.
     """
 
     picture: np.ndarray
     labels: np.ndarray
-    place: str
-    objects: tuple[PaintedObject, ...]
+    boxes: dict[str, tuple[int, int, int, int]]
     visible: tuple[str, ...]
 
 
 @cache
-def label_keys() -> dict[int, str]:
-    """WordNet id of each label: scenery first, then the objects by name."""
-    keys = {LABELS[name]: key for name, key in SCENERY.items()}
-    return keys | {label: drawings()[name].key for name, label in _object_labels().items()}
+def catalogue() -> dict[str, Any]:
+    """What there is to draw: drawings/catalogue.toml."""
+    return tomllib.loads((FOLDER / "catalogue.toml").read_text(encoding="utf-8"))
 
 
 @cache
-def _object_labels() -> dict[str, int]:
-    return {name: number for number, name in enumerate(drawings(), start=len(LABELS) + 1)}
+def places() -> dict[str, Place]:
+    """All places by name."""
+    return {name: Place(name, **entry) for name, entry in catalogue()["places"].items()}
+
+
+@cache
+def drawings() -> dict[str, Drawing]:
+    """All objects by name; the place of those that are kept out of training is "transfer"."""
+    found = {}
+    for place, entries in catalogue()["objects"].items():
+        for name, entry in entries.items():
+            svg = (FOLDER / "objects" / f"{name}.svg").read_text(encoding="utf-8")
+            aspect = float(ElementTree.fromstring(svg).attrib["width"]) / 100
+            found[name] = Drawing(name, place=place, aspect=aspect, svg=svg, **entry)
+    return found
+
+
+@cache
+def label_keys() -> dict[str, str]:
+    """WordNet ids of scenery and objects by name; the first has label 1, and so on."""
+    keys = {name: place.key for name, place in places().items()}
+    return catalogue()["scenery"] | keys | {name: d.key for name, d in drawings().items()}
 
 
 def objects_of(place: str) -> list[Drawing]:
-    """Drawings at home in a place ("anywhere" and "transfer" are such too)."""
+    """Objects at home in a place ("anywhere" and "transfer" are such too)."""
     return [drawing for drawing in drawings().values() if drawing.place == place]
 
 
-def choose_place(rng: np.random.Generator, drawing: Drawing) -> str:
+def choose_place(rng: random.Random, drawing: Drawing) -> Place:
     """The place of a photo of one object: mostly its own."""
-    grounds = [place for place in PLACES if place not in ("sky", "ocean_floor", "sea")]
-    if drawing.place in PLACES and rng.random() < AT_HOME:
-        return drawing.place
-    return str(rng.choice(grounds))
+    if drawing.place in places() and rng.random() < catalogue()["chances"]["at_home"]:
+        return places()[drawing.place]
+    return rng.choice([place for place in places().values() if place.visitors])
 
 
-def choose_objects(rng: np.random.Generator, place: str) -> list[str]:
-    """Two to four objects that meet in a place, now and then one that is no native of it."""
-    natives = [drawing.name for drawing in objects_of(place)]
-    count = min(int(rng.integers(1, 4)), len(natives))
-    chosen = [str(name) for name in rng.choice(natives, count, replace=False)]
-    if rng.random() < 0.45 and place not in ("sky", "ocean_floor", "sea"):
-        chosen.append(str(rng.choice([drawing.name for drawing in objects_of("anywhere")])))
-    if place in OPEN_AIR and rng.random() < 0.25:
-        chosen.append(str(rng.choice([drawing.name for drawing in objects_of("sky")])))
-    if rng.random() < 0.1 and place not in ("sky", "ocean_floor", "sea"):
-        strangers = [d.name for d in drawings().values() if d.place in PLACES and not d.free]
-        chosen.append(str(rng.choice(strangers)))
-    return list(dict.fromkeys(chosen))
+def choose_objects(rng: random.Random, place: Place) -> list[Drawing]:
+    """Up to three natives of a place, and now and then objects that are at home elsewhere."""
+    chosen = rng.sample(objects_of(place.name), rng.randint(1, 3))
+    if place.visitors and rng.random() < catalogue()["chances"]["from_anywhere"]:
+        chosen.append(rng.choice(objects_of("anywhere")))
+    if place.open_air and rng.random() < catalogue()["chances"]["from_the_sky"]:
+        chosen.append(rng.choice(objects_of("sky")))
+    if place.visitors and rng.random() < catalogue()["chances"]["away_from_home"]:
+        others = [d for d in drawings().values() if d.place in places() and d not in chosen]
+        chosen.append(rng.choice([drawing for drawing in others if not drawing.free]))
+    return chosen
 
 
-def paint_scene(
-    rng: np.random.Generator, place: str, names: list[str], scale: float = 1.0
-) -> Scene:
-    """Paint objects in a place; one that finds no free spot is left out.
-
-    Args:
-        rng: decides everything that is not given.
-        place: a name of `PLACES`.
-        names: names of drawings.
-        scale: factor on the objects' sizes.
-    """
-    canvas = Canvas(rng)
-    seen_from_above = place in OPEN_AIR and rng.random() > SKY_SHARE
-    horizon = 0.0 if seen_from_above else canvas.between(80, 135)
-    PLACES[place](canvas, horizon)
-    spots: list[tuple[str, Spot]] = []
-    for name in names:
-        spot = _find_spot(canvas, drawings()[name], place, horizon, scale, [s for _, s in spots])
+def draw_scene(rng: random.Random, place: Place, objects: list[Drawing]) -> Scene:
+    """Draw objects in a place; one that finds no free spot is left out."""
+    above = place.open_air and rng.random() < catalogue()["chances"]["without_sky"]
+    horizon = 0.0 if above else rng.uniform(*place.horizon)
+    spots: list[Spot] = []
+    for drawing in objects:
+        tries = (_try_spot(rng, drawing, horizon) for _ in range(12))
+        spot = next((spot for spot in tries if not any(map(spot.crowds, spots))), None)
         if spot is not None:
-            spots.append((name, spot))
-    for name, (x, base, half, _) in sorted(spots, key=lambda spot: spot[1][1]):
-        canvas.place(drawings()[name], x, base, half, _object_labels()[name])
-    if place == "snow":
-        for _ in range(60):
-            canvas.oval(
-                canvas.between(0, FULL), canvas.between(0, FULL), 3, 3, (255, 255, 255, 225)
-            )
-    light = np.array(LIGHTS[rng.choice(len(LIGHTS), p=LIGHT_SHARES)], dtype=np.float32)
-    picture, labels = canvas.finish(light)
-    return _describe(picture, labels, place)
+            spots.append(spot)
+    spots.sort(key=lambda spot: spot.base)  # what is nearer hides what is behind
+    known = {"random": rng, "horizon": horizon, "spots": spots, "palettes": catalogue()["palettes"]}
+    document = _template(f"{place.name}.svg").render(known)
+    groups = re.findall(r'<g class="(\w+)"', document)
+    flat = _template("labels.css").render(groups=groups, names=list(label_keys()))
+    labels = _render(document, style_sheet=flat, shape_rendering="crisp_edges")[:, :, 2]
+    boxes, visible, counts = {}, [], np.bincount(labels.ravel(), minlength=256)
+    for label, (name, key) in enumerate(label_keys().items(), start=1):
+        if counts[label] >= SMALLEST:
+            visible.append(key)
+            if name in drawings():
+                rows, columns = np.nonzero(labels == label)
+                boxes[key] = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    return Scene(_render(document), labels, boxes, tuple(sorted(visible)))
 
 
-Spot = tuple[float, float, float, float]  # centre x, base y, half height, half width
+def _try_spot(rng: random.Random, drawing: Drawing, horizon: float) -> Spot:
+    """A random spot: on the ground, or for what flies, swims or hangs, above it."""
+    height = min(rng.uniform(*drawing.height) * UNITS, 0.94 * UNITS / drawing.aspect)
+    width = height * drawing.aspect
+    low, high = max(height, horizon + 0.3 * (UNITS - horizon)), UNITS - 6.0
+    if drawing.free:
+        low, high = height, max(130.0, horizon - 15, height + 5)
+    x = rng.uniform(width / 2, UNITS - width / 2)
+    return Spot(drawing, x, rng.uniform(low, high), width, height)
 
 
-def _find_spot(
-    canvas: Canvas, drawing: Drawing, place: str, horizon: float, scale: float, taken: list[Spot]
-) -> Spot | None:
-    """Where an object can stand or fly without covering another one."""
-    for _ in range(12):
-        half = canvas.between(*drawing.size) * scale * FULL / 2
-        half = min(half, 0.47 * FULL / drawing.half_width)
-        wide = half * drawing.half_width
-        x = canvas.between(min(wide * 0.95, FULL / 2), max(FULL - wide * 0.95, FULL / 2))
-        low, high = _range_of_bases(drawing, place, horizon, half)
-        spot = (x, canvas.between(low, high), half, wide)
-        if all(_overlap(spot, other) < 0.25 for other in taken):
-            return spot
-    return None
+def _render(document: str, **options: str) -> np.ndarray:
+    resvg = require("resvg_py", extra="report")
+    png = resvg.svg_to_bytes(document, width=SIDE, height=SIDE, skip_system_fonts=True, **options)
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def _range_of_bases(
-    drawing: Drawing, place: str, horizon: float, half: float
-) -> tuple[float, float]:
-    """Lowest and highest y of the object's lower end."""
-    if drawing.free or place == "sky":
-        high = {"room": 150, "ocean_floor": 205, "sky": FULL - 8}.get(place, max(horizon + 15, 130))
-        return min(2 * half + 4, high), max(2 * half + 5, high)
-    first = {"room": 205, "ocean_floor": 205, "forest": 200}
-    low = first.get(place, horizon + 0.3 * (FULL - horizon))
-    return min(max(low, 2 * half), FULL - 12), FULL - 6
+@cache
+def _template(name: str) -> Any:
+    jinja2 = require("jinja2", extra="report")
+    loader = jinja2.PackageLoader("mlimages.quickstart", "drawings/places")
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)
+    environment.filters["mix"] = _mix
+    return environment.get_template(name)
 
 
-def _overlap(one: Spot, other: Spot) -> float:
-    """Shared area as a share of the smaller box."""
-    wide = min(one[0] + one[3], other[0] + other[3]) - max(one[0] - one[3], other[0] - other[3])
-    high = min(one[1], other[1]) - max(one[1] - 2 * one[2], other[1] - 2 * other[2])
-    smaller = min(one[2] * one[3], other[2] * other[3]) * 4
-    return max(0.0, wide) * max(0.0, high) / smaller
-
-
-def _describe(picture: np.ndarray, labels: np.ndarray, place: str) -> Scene:
-    """Read the truth from the labels of the pixels."""
-    counts = np.bincount(labels.ravel(), minlength=256) / labels.size
-    sun = LABELS["sun"]
-    scenery = [n for n in LABELS.values() if counts[n] >= SMALLEST_SHARE / (3 if n == sun else 1)]
-    objects = []
-    for name, number in _object_labels().items():
-        if counts[number] > 0:
-            ys, xs = np.nonzero(labels == number)
-            box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-            objects.append(PaintedObject(name, drawings()[name].key, box))
-    keys = {label_keys()[n] for n in scenery} | {painted.key for painted in objects}
-    return Scene(picture, labels, place, tuple(objects), tuple(sorted(keys)))
+def _mix(colour: str, other: str, share: float) -> str:
+    """A colour between two; share 0 gives the first, 1 the second."""
+    pairs = zip(ImageColor.getrgb(colour), ImageColor.getrgb(other), strict=True)
+    return "#" + bytes(round(a + (b - a) * share) for a, b in pairs).hex()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +13,12 @@ from mlimages.quickstart.results import AddedTags
 from mlimages.taxonomy.hierarchy import Hierarchy
 
 Pairs = set[tuple[int, int]]
+
+
+def read_truth(folder: Path | str) -> dict[str, frozenset[str]]:
+    """WordNet ids of all that can be seen in the drawn photos of one object, by image id."""
+    with open(Path(folder) / "truth.csv", encoding="utf-8", newline="") as file:
+        return {row["image"]: frozenset(row["visible"].split()) for row in csv.DictReader(file)}
 
 
 def true_pairs(tags: Tags, visible: Mapping[int, frozenset[int]], hierarchy: Hierarchy) -> dict:

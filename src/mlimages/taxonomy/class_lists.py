@@ -19,11 +19,11 @@ from typing import Literal, get_args
 
 from mlimages.errors import InputError, nearest
 from mlimages.taxonomy.packaged import read_rows
+from mlimages.taxonomy.translations import NAMES_HEADER
 from mlimages.taxonomy.wordnet import is_wnid, wordnet
 
 EDITS_HEADER = "action\tkey\tinto\tnote"
 OWN_HEADER = "key\tparent\tname"
-NAMES_HEADER = "key\tlanguage\tname"
 Action = Literal["keep", "drop", "expand", "merge"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 

@@ -102,7 +102,4 @@ def _names(taxonomy: Taxonomy) -> dict[str, str]:
 
 
 def _translations(opened: OpenedTaxonomy) -> dict[str, str]:
-    return {
-        key: ", ".join(f"{language} {name}" for language, name in sorted(names))
-        for key, names in opened.names.items()
-    }
+    return {key: opened.names.text(key) for key in opened.names.keys()}  # noqa: SIM118  no dictionary

@@ -2,6 +2,10 @@
 
     label<TAB>wnid<TAB>relation<TAB>note
 
+Further named columns may follow. `wnid` is one id or several, separated by a space (a label that is
+all of them at once), or `-` for a label that deliberately has none. An id `namespace:key` that the
+vocabulary does not hold is carried over to the synset in the column `parent`, if there is one.
+
 `relation` says how the synset relates to the label, and so what a label proves:
 
     exact     the same thing: its presence and its absence carry over
@@ -20,9 +24,10 @@ from typing import Literal, get_args
 
 from mlimages.errors import InputError, UnknownCategoryError, nearest
 from mlimages.taxonomy.categories import Taxonomy
-from mlimages.taxonomy.packaged import packaged, read_rows
+from mlimages.taxonomy.packaged import packaged, read_lines, read_rows
 from mlimages.taxonomy.wordnet import wordnet
 
+NO_SYNSET = "-"
 HEADER = "label\twnid\trelation\tnote"
 PACKAGED = ("coco", "voc")
 Relation = Literal["exact", "broader", "narrower"]
@@ -34,9 +39,16 @@ class Mapping:
     """One line of a label map."""
 
     label: str
-    wnid: str  # or a key namespace:key of a custom vocabulary
+    wnid: str  # or a key namespace:key of a custom vocabulary; several by spaces; NO_SYNSET
     relation: Relation
     note: str
+    parent: str = ""  # of a namespace:key: the wnid it hangs under
+    status: str = ""  # "manual", "proposed", or empty where the table has no such column
+
+    @property
+    def wnids(self) -> tuple[str, ...]:
+        """The ids one by one; none for a label that has no synset."""
+        return () if self.wnid == NO_SYNSET else tuple(self.wnid.split(" "))
 
 
 @dataclass(frozen=True)
@@ -93,16 +105,23 @@ class LabelMap:
         categories: dict[str, tuple[int, ...]] = {}
         lifted, unmapped, exhaustive = [], [], set()
         for label, mapping in self.mappings.items():
-            found = taxonomy.lift(mapping.wnid)
-            if not found:
+            found = [_lift(taxonomy, wnid, mapping.parent) for wnid in mapping.wnids]
+            if not any(found):
                 unmapped.append(label)
                 continue
-            categories[label] = found
-            if taxonomy.get(mapping.wnid) is None:
+            categories[label] = tuple(sorted(set().union(*found)))
+            if any(taxonomy.get(wnid) is None for wnid in mapping.wnids):
                 lifted.append(label)
-            elif mapping.relation != "broader":
-                exhaustive.add(found[0])
+            elif mapping.relation != "broader" and len(found) == 1:
+                # Of several, an absent label does not say which one is absent.
+                exhaustive.add(found[0][0])
         return MappedLabels(categories, tuple(lifted), tuple(unmapped), tuple(sorted(exhaustive)))
+
+
+def _lift(taxonomy: Taxonomy, wnid: str, parent: str) -> tuple[int, ...]:
+    if parent and ":" in wnid and taxonomy.get(wnid) is None:
+        return taxonomy.lift(parent)
+    return taxonomy.lift(wnid)
 
 
 def read_label_map(path: Path | str | Traversable) -> LabelMap:
@@ -113,23 +132,42 @@ def read_label_map(path: Path | str | Traversable) -> LabelMap:
             an id that is neither a synset nor of the form namespace:key; names file:line.
     """
     path = Path(path) if isinstance(path, str) else path
+    first_line = read_lines(path, "a label map")[0]
+    header = first_line if first_line.startswith(HEADER + "\t") else HEADER
+    columns = header.split("\t")
     places: dict[str, str] = {}
     mappings = []
-    for place, (label, wnid, relation, note) in read_rows(path, HEADER, "a label map"):
-        if not label:
-            raise InputError(place, "no label", "name the label in the first column")
-        if label in places:
-            first = places[label].rpartition(":")[2]
-            raise InputError(place, f"label {label!r} is also on line {first}", "keep one")
+    for place, fields in read_rows(path, header, "a label map"):
+        row = dict(zip(columns, fields, strict=True))
+        mapping = _mapping_of(place, row)
+        if mapping.label in places:
+            first = places[mapping.label].rpartition(":")[2]
+            raise InputError(place, f"label {mapping.label!r} is also on line {first}", "keep one")
+        places[mapping.label] = place
+        mappings.append(mapping)
+    return LabelMap(path.name, mappings)
+
+
+def _mapping_of(place: str, row: dict[str, str]) -> Mapping:
+    """A line as a mapping.
+
+    Raises:
+        InputError: no label, an unknown relation or an id that does not exist.
+    """
+    known = {name: row[name] for name in Mapping.__dataclass_fields__ if name in row}
+    mapping, parent = Mapping(**known), known.get("parent", "")  # type: ignore[arg-type]
+    if not mapping.label:
+        raise InputError(place, "no label", "name the label in the first column")
+    for wnid in (*mapping.wnids, *([parent] if parent else [])):
         if ":" not in wnid and wnid not in wordnet():
             raise InputError(
                 place, f"{wnid!r} is not a noun synset of WordNet 3.0", "correct the wnid"
             )
-        if relation not in RELATIONS:
-            raise InputError(place, f"relation {relation!r}", nearest(relation, RELATIONS))
-        places[label] = place
-        mappings.append(Mapping(label, wnid, relation, note))
-    return LabelMap(path.name, mappings)
+    if mapping.wnids and mapping.relation not in RELATIONS:
+        raise InputError(
+            place, f"relation {mapping.relation!r}", nearest(mapping.relation, RELATIONS)
+        )
+    return mapping
 
 
 def packaged_label_map(name: str) -> LabelMap:

@@ -22,11 +22,12 @@ from typing import Any, Literal
 from mlimages.errors import InputError
 from mlimages.storage import atomic_directory, sha256_file, write_text
 from mlimages.taxonomy.categories import Taxonomy
-from mlimages.taxonomy.class_lists import NAMES_HEADER, ListedClass
+from mlimages.taxonomy.class_lists import ListedClass
 from mlimages.taxonomy.dictionary import read_dictionary, write_dictionary
 from mlimages.taxonomy.faults import DICTIONARY
 from mlimages.taxonomy.packaged import read_rows
 from mlimages.taxonomy.selection import DropReason, Why
+from mlimages.taxonomy.translations import NAMES_HEADER, Translations, read_translations
 
 MANIFEST = "vocabulary.json"
 LABELS_HEADER = "key\twhy\tsource\tlabel\tname\timages"
@@ -136,13 +137,13 @@ class OpenedTaxonomy:
         taxonomy: the categories.
         version: the folder's, or the start of the content's hash.
         sources: key -> what each source calls it and how many images it has there.
-        names: key -> (language, name) pairs.
+        names: in other languages.
     """
 
     taxonomy: Taxonomy
     version: str
     sources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    names: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    names: Translations = field(default_factory=Translations)
 
 
 def open_taxonomy(path: Path | str) -> OpenedTaxonomy:
@@ -172,9 +173,7 @@ def open_taxonomy(path: Path | str) -> OpenedTaxonomy:
         if source:
             known = {"source": source, "label": label, "name": name, "images": int(images)}
             sources.setdefault(key, []).append(known)
-    names: dict[str, list[tuple[str, str]]] = {}
-    for _, (key, language, name) in read_rows(folder / "names.tsv", NAMES_HEADER, "names"):
-        names.setdefault(key, []).append((language, name))
+    names = read_translations(folder / "names.tsv")
     return OpenedTaxonomy(read_dictionary(folder / DICTIONARY), version, sources, names)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, KeysView
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ SCHEMA = pa.schema(
         ("offset", pa.int32()),  # ascending
         ("lemmas", pa.list_(pa.string())),  # spaces, not underscores
         ("senses", pa.list_(pa.int16())),  # for each lemma, this synset's place in its senses
+        ("tag_counts", pa.list_(pa.int32())),  # for each lemma, uses of this sense in tagged texts
         ("hypernyms", pa.list_(pa.int32())),  # offsets
         ("instance_hypernyms", pa.list_(pa.int32())),  # offsets; Alps -> mountain range
         ("gloss", pa.string()),
@@ -34,6 +36,16 @@ _WNID = re.compile(r"n\d{8}")
 def is_wnid(key: str) -> bool:
     """Whether a key has the form of a wnid; the synset may still not exist."""
     return _WNID.fullmatch(key) is not None
+
+
+class Sense(NamedTuple):
+    """One meaning of a word."""
+
+    wnid: str
+    lemma: str  # the word as the synset spells it: Turkey, turkey
+    rank: int  # place among the word's senses in WordNet's order, 0 the most usual
+    place: int  # place of the word among the synset's lemmas, 0 the first
+    tag_count: int  # uses of the word in this sense in WordNet's tagged texts; most have none
 
 
 @functools.cache
@@ -94,6 +106,10 @@ class WordNet:
         row = self._row(wnid)
         return tuple(f"n{o:08d}" for o in self._table["instance_hypernyms"][row].as_py())
 
+    def individuals(self) -> frozenset[str]:
+        """All synsets that are an instance of another, such as the Alps."""
+        return frozenset(self._wnids_of(set(_edges(self._table["instance_hypernyms"])[0])))
+
     def hyponyms(self, wnid: str) -> tuple[str, ...]:
         """The synsets one step down, instances included, ascending."""
         return self._wnids_of(self._children[self._row(wnid)])
@@ -135,8 +151,23 @@ class WordNet:
 
         An unknown word has none. The sense order is that of WordNet's `index.noun`.
         """
+        return list(dict.fromkeys(sense.wnid for sense in self.senses(lemma)))
+
+    def senses(self, lemma: str) -> list[Sense]:
+        """The senses of a word, most usual first, as `synsets` but with what WordNet says of each.
+
+        A synset that holds the word in two spellings (case) comes twice, with the same rank.
+        """
         word = lemma.replace("_", " ").strip().lower()
-        return [self.wnids[row] for _, row in sorted(self._senses.get(word, ()))]
+        return [
+            Sense(self.wnids[row], spelled, rank, place, count)
+            for rank, row, place, spelled, count in self._senses.get(word, ())
+        ]
+
+    @property
+    def words(self) -> KeysView[str]:
+        """Every lemma in lower case."""
+        return self._senses.keys()
 
     def _row(self, wnid: str) -> int:
         row = self._rows.get(wnid)
@@ -175,14 +206,19 @@ class WordNet:
         return [tuple(rows) for rows in children]
 
     @functools.cached_property
-    def _senses(self) -> dict[str, set[tuple[int, int]]]:
-        """Lemma in lower case -> {(sense number, row)}."""
+    def _senses(self) -> dict[str, list[tuple[int, int, int, str, int]]]:
+        """Lemma in lower case -> [(sense number, row, place, spelling, tag count)], ascending."""
         rows, lemmas = _edges(self._table["lemmas"])
         _, senses = _edges(self._table["senses"])
-        found: dict[str, set[tuple[int, int]]] = {}
-        for row, lemma, sense in zip(rows, lemmas, senses, strict=True):
-            # A set: one synset may hold a lemma in two spellings (case), which is one sense.
-            found.setdefault(lemma.lower(), set()).add((sense, row))
+        _, counts = _edges(self._table["tag_counts"])
+        found: dict[str, list[tuple[int, int, int, str, int]]] = {}
+        place, previous = 0, -1
+        for row, lemma, sense, count in zip(rows, lemmas, senses, counts, strict=True):
+            place = place + 1 if row == previous else 0
+            previous = row
+            found.setdefault(lemma.lower(), []).append((sense, row, place, lemma, count))
+        for entries in found.values():
+            entries.sort()
         return found
 
 
