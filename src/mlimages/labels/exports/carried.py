@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.labels.exports.values import is_public
+from mlimages.labels.exports.values import EXTRA_COLUMNS, is_public
 from mlimages.labels.exports.view import Block, View
-from mlimages.schemas import IMAGES
 
 FEATURES = {
     "absences": "{n} absences that a source states",
@@ -35,9 +34,6 @@ FEATURES = {
     "cooccurrence": "{n} co-occurring pairs with their evidence",
 }
 """What may be lost, with the sentence that says so."""
-_COUNTED_APART = {"row", "id", "sources", "uris", "licence", "author", "width", "height"}
-EXTRA_COLUMNS = tuple(name for name in IMAGES.names if name not in _COUNTED_APART)
-"""Columns of schemas.IMAGES that have no sentence of their own; each is a feature by its name."""
 
 
 class Inventory:

@@ -22,8 +22,9 @@ from mlimages.labels.exports import (
     webdataset,
 )
 from mlimages.labels.exports.attribution import Attribution
-from mlimages.labels.exports.carried import EXTRA_COLUMNS, FEATURES, Inventory
+from mlimages.labels.exports.carried import FEATURES, Inventory
 from mlimages.labels.exports.files import count_files, json_text, published_files
+from mlimages.labels.exports.values import EXTRA_COLUMNS
 from mlimages.labels.exports.view import View
 from mlimages.storage import atomic_directory
 

@@ -19,16 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.labels.exports.files import SHARD_BYTES, Series, Writer, json_text
-from mlimages.labels.exports.values import public_uris, unique_names
+from mlimages.labels.exports.values import EXTRA_COLUMNS, public_uris, unique_names
 from mlimages.labels.exports.view import Block, View
-from mlimages.schemas import TAG_REASONS
+from mlimages.schemas import IMAGES, TAG_REASONS
 
 CARRIES = frozenset(
     {"absences", "confidences", "reasons", "because", "image_sources", "ids", "splits", "urls"}
-    | {"further_urls", "licence", "author", "sizes"}
+    | {"further_urls", "licence", "author", "sizes", *EXTRA_COLUMNS}
 )
 IMAGES_A_GROUP = 256  # of a row group with image bytes
 WITHOUT_BYTES = "{n} images whose bytes are not packed"
+_DETAILS = ("licence", "author", "width", "height", *EXTRA_COLUMNS)
 _CLASSES = pa.list_(pa.int64())
 COLUMNS = pa.schema(
     [
@@ -44,6 +45,7 @@ COLUMNS = pa.schema(
         ("author", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        *(IMAGES.field(name) for name in EXTRA_COLUMNS),
     ]
 )
 IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
@@ -110,7 +112,8 @@ def _rows(view: View, block: Block, schema: pa.Schema) -> pa.Table:
         "reasons": listed(block.tags.reasons, pa.int64()),
         "because": listed(block.tags.because, pa.int64()),
         "absent": _absent(block),
-        **{name: images[name] for name in ("sources", "licence", "author", "width", "height")},
+        "sources": images["sources"],
+        **{name: images[name] for name in _DETAILS},
     }
     if view.read_image is not None:
         columns["image"] = pa.array(_pictures(view, block), IMAGE.type)
@@ -147,7 +150,7 @@ def _features(view: View, schema: pa.Schema) -> str:
     numbers = {"dtype": "float32", "_type": "Value"}
     features: dict[str, Any] = {
         name: {"dtype": str(schema.field(name).type), "_type": "Value"}
-        for name in ("id", "licence", "author", "width", "height")
+        for name in ("id", *_DETAILS)
     }
     for name, inner in (
         ("uris", texts),

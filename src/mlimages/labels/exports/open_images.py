@@ -13,6 +13,7 @@ verified them. LabelName is the category's key: a wnid, or the MID of a key such
 
 from __future__ import annotations
 
+import base64
 import csv
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,6 +47,7 @@ IMAGE_COLUMNS = {
     "Rotation": "rotation",
 }
 """Columns of the image file, and which column of schemas.IMAGES each is, where there is one."""
+_MD5 = list(IMAGE_COLUMNS).index("OriginalMD5")  # in base64 there, hexadecimal here
 CLASS_COLUMNS = ("LabelName", "DisplayName")
 CLASSES = "class-descriptions.csv"
 HUMAN, MACHINE = "annotations-human-imagelabels", "annotations-machine-imagelabels"
@@ -106,6 +108,8 @@ def label_name(key: str) -> str:
 def _image_row(record: dict[str, Any], split: str) -> list[Any]:
     row = [record.get(column) for column in IMAGE_COLUMNS.values()]
     row[1], row[2] = split, next(iter(public_uris(record["uris"])), None)
+    if record.get("md5"):
+        row[_MD5] = base64.b64encode(bytes.fromhex(record["md5"])).decode()
     return row
 
 

@@ -9,7 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlimages.schemas import IMAGES
 from mlimages.taxonomy.categories import Taxonomy
+
+_USUAL = ("row", "id", "sources", "uris", "licence", "author", "width", "height")
+EXTRA_COLUMNS = tuple(name for name in IMAGES.names if name not in _USUAL)
+"""Columns of schemas.IMAGES beyond the usual: details of the original that some sources give."""
 
 
 @functools.lru_cache(maxsize=1 << 16)

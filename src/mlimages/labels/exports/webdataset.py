@@ -4,6 +4,8 @@
      "width": ..., "height": ..., "tags": [key, ...], "confidences": [...], "reasons": [...],
      "because": [key, ...], "facts": [[key, source, kind, present, confidence], ...]}
 
+and what else the database knows of the original: its title, length, checksum.
+
 Categories are keys (a wnid, or namespace:key), explained once in categories.json beside the tars.
 The database's own shards are valid WebDataset without labels; these are for readers that want a
 sample in one place.
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mlimages.labels.exports.files import SHARD_BYTES, Series, TarWriter, json_text
-from mlimages.labels.exports.values import public_uris, short
+from mlimages.labels.exports.values import EXTRA_COLUMNS, public_uris, short
 from mlimages.labels.exports.view import Block, View
 from mlimages.schemas import FACT_KINDS, TAG_REASONS
 
@@ -25,9 +27,10 @@ CARRIES = frozenset(
     {"absences", "confidences", "reasons", "because", "fact_sources", "kinds", "image_sources"}
     | {"ids", "splits", "urls", "further_urls", "licence", "author", "sizes", "hierarchy"}
     | {"further_parents", "further_names", "glosses", "sensitive"}
+    | {*EXTRA_COLUMNS}
 )
 WITHOUT_BYTES = "{n} images whose bytes are not packed"
-_FIELDS = ("sources", "licence", "author", "width", "height")
+_FIELDS = ("sources", "licence", "author", "width", "height", *EXTRA_COLUMNS)
 
 
 def write(view: View, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
