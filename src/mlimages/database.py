@@ -101,13 +101,13 @@ class Database:
 
     @classmethod
     def create_from(
-        cls, root: AnyPath | str, taxonomy: Taxonomy, readings: Readings
+        cls, root: AnyPath | str, taxonomy: Taxonomy, readings: Readings, *, strict: bool = False
     ) -> tuple[Database, ImportReport]:
         """Create a database with its first reading, or stream, in one commit: both or neither."""
         store = Store.create(root)
         with store.commit("import") as commit:
             start(commit, taxonomy)
-            report = take_in(commit, readings)
+            report = take_in(commit, readings, strict=strict)
         return cls(store), report
 
     @property
@@ -131,13 +131,14 @@ class Database:
             )
         return Rules(**self.store.manifest.info["rules"])
 
-    def add(self, readings: Readings) -> ImportReport:
+    def add(self, readings: Readings, *, strict: bool = False) -> ImportReport:
         """Take in what a source said: a reading, or a stream of them, in one commit.
 
-        Facts are only ever added; tags are derived by `complete`. Raises as `take_in` does.
+        Facts are only ever added; tags are derived by `complete`. With `strict` the first reject is
+        an error, and nothing is added. Raises as `take_in` does.
         """
         with self.store.commit("import") as commit:
-            return take_in(commit, readings)
+            return take_in(commit, readings, strict=strict)
 
     def complete(
         self, rules: Rules | None = None, predictions: pa.Table | Path | str | None = None

@@ -29,14 +29,19 @@ def start(commit: Commit, taxonomy: Taxonomy) -> None:
     commit.info["inputs"] = []
 
 
-def take_in(commit: Commit, readings: Readings) -> ImportReport:
+def take_in(commit: Commit, readings: Readings, *, strict: bool = False) -> ImportReport:
     """Merge a reading, or a stream of them, into the tables of the generation in the making.
 
     Memory does not grow with the number of images, but for 20 bytes of each.
 
+    Args:
+        commit: the generation.
+        readings: of one source.
+        strict: whether the first reject, or broken annotation, is an error.
+
     Raises:
         InputError: the stream is empty or of several sources, or its source is exhaustive for other
-            categories than before.
+            categories than before; or with `strict` the first reject.
     """
     chunks = chunks_of(readings)
     first = next(chunks, None)
@@ -55,6 +60,8 @@ def take_in(commit: Commit, readings: Readings) -> ImportReport:
                 names = f"{first.source} and {chunk.source}"
                 raise InputError("import", f"one stream of two sources, {names}", "import each")
             taken = merger.take(chunk)
+            if strict:
+                refuse_rejects(chunk.rejects, chunk.line_rejects, taken.rejects)
             counts.add(chunk, taken)
             rejects.add(chunk, taken)
         merger.finish()
@@ -64,6 +71,14 @@ def take_in(commit: Commit, readings: Readings) -> ImportReport:
     recorded = {name: value for name, value in asdict(report).items() if name not in shown}
     commit.info["inputs"].append({**recorded, "format": first.format})
     return report
+
+
+def refuse_rejects(*tables: pa.Table) -> None:
+    """Raise InputError for the first of some READING_REJECTS, if there is one."""
+    for table in tables:
+        for reject in table.slice(0, 1).to_pylist():
+            action = "mend it, or import without --strict"
+            raise InputError(reject["location"], reject["reason"], action)
 
 
 class _Counts:

@@ -38,6 +38,11 @@ IMAGES = pa.schema(
         ("author", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("landing_url", pa.string()),  # the page on which the author shows it
+        ("title", pa.string()),
+        ("bytes", pa.int64()),  # length of the original file
+        ("md5", pa.string()),  # of the original file, 32 hexadecimal digits
+        ("rotation", pa.float32()),  # degrees to turn it counterclockwise to stand upright
     ]
 )
 SPLITS = pa.schema([("row", pa.int32()), ("split", NAME)])
@@ -112,6 +117,12 @@ READING_IMAGES = pa.schema(
         ("author", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("landing_url", pa.string()),
+        ("title", pa.string()),
+        ("bytes", pa.int64()),
+        ("md5", pa.string()),
+        ("rotation", pa.float32()),
+        ("more_uris", pa.list_(pa.string())),  # further places, after `uri`
     ]
 )
 READING_FACTS = pa.schema(

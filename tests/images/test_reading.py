@@ -113,6 +113,27 @@ def test_what_is_wrong_with_an_archive_has_a_reason(
     assert reason(tar_uri("a.jpg", path)) == "too many bytes"
 
 
+def test_a_piece_of_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a::1+2::b"
+    path.write_bytes(b"0123456789")
+    assert open_uri(f"range://2+3::{path}") == b"234"
+    assert open_uri(f"range://0+10::{path}") == b"0123456789"
+
+
+def test_what_is_wrong_with_a_piece_has_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    assert reason(f"range://8+3::{path}") == "damaged archive"
+    assert reason(f"range://99+1::{path}") == "damaged archive"
+    assert reason(f"range://0+1::{tmp_path / 'nowhere'}") == "missing file"
+    assert reason(f"range://0+1::{tmp_path}") == "unreadable"
+    for wrong in (f"range://-1+3::{path}", f"range://1::{path}", "range://0+1::relative"):
+        assert reason(wrong) == "unknown kind of address"
+    assert reason(f"range://0+{10**17}::{path}") == "too many bytes"
+
+
 def test_a_cut_archive_still_gives_its_whole_members(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "x.tar", {"a": b"1" * 900, "b": b"2" * 900, "c": b"3" * 900})
     path.write_bytes(path.read_bytes()[: 512 + 1024 + 512 + 700])

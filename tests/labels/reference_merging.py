@@ -8,7 +8,8 @@ from mlimages.labels.identity import image_id, is_url
 from mlimages.labels.reading import Reading
 from mlimages.schemas import READING_IMAGES
 
-METADATA = [name for name in READING_IMAGES.names if name not in ("id", "uri", "split")]
+PLACES = ("id", "uri", "split", "more_uris")
+METADATA = [name for name in READING_IMAGES.names if name not in PLACES]
 
 
 @dataclass
@@ -41,8 +42,9 @@ class PlainDatabase:
                 self.splits.append(found["split"])
             if reading.source not in record["sources"]:
                 record["sources"].append(reading.source)
-            if found["uri"] and found["uri"] not in record["uris"]:
-                record["uris"].append(found["uri"])
+            for uri in (found["uri"], *(found["more_uris"] or ())):
+                if uri and uri not in record["uris"]:
+                    record["uris"].append(uri)
             for key in METADATA:
                 if record[key] is None:
                     record[key] = found[key]

@@ -1,4 +1,4 @@
-"""The bytes behind an image's address: a local file, or a member of a local tar.
+"""The bytes behind an image's address: a local file, a member of a local tar, or a piece of a file.
 
 ImageNet comes as one tar per synset. Members are read in place: an archive is listed once, its
 names are only ever compared, and nothing is extracted to disk.
@@ -7,6 +7,7 @@ names are only ever compared, and nothing is extracted to disk.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tarfile
 import threading
@@ -19,14 +20,15 @@ from mlimages.images.rejection import Reason, UnreadableError
 
 ARCHIVES_KEPT = 64
 _TAR = "tar://"
+_RANGE = re.compile(r"range://(\d{1,18})\+(\d{1,18})::(/.+)", re.ASCII | re.DOTALL)
 
 
 def open_uri(uri: str) -> bytes:
     """Read the bytes of an image.
 
     Args:
-        uri: a path, "tar://MEMBER::/path/of/archive.tar", or an http(s) address, which is never
-            fetched here.
+        uri: a path, "tar://MEMBER::/path/of/archive.tar", "range://OFFSET+LENGTH::/path/of/file",
+            or an http(s) address, which is never fetched here.
 
     Raises:
         UnreadableError: "missing file", "missing in archive", "damaged archive", "not fetched",
@@ -36,6 +38,8 @@ def open_uri(uri: str) -> bytes:
         return _read_member(uri)
     if uri.lower().startswith(("http://", "https://")):
         raise UnreadableError(Reason.NOT_FETCHED, uri)
+    if piece := _RANGE.fullmatch(uri):
+        return _read_piece(uri, int(piece[1]), int(piece[2]), piece[3])
     if "://" in uri:
         raise UnreadableError(Reason.UNKNOWN_ADDRESS, uri)
     return _read_file(uri)
@@ -56,6 +60,21 @@ def _read_file(path: str) -> bytes:
         raise UnreadableError(Reason.MISSING_FILE, path) from None
     except (OSError, ValueError):  # ValueError: a zero byte in the name
         raise UnreadableError(Reason.UNREADABLE, path) from None
+
+
+def _read_piece(uri: str, offset: int, length: int, path: str) -> bytes:
+    if length > MAXIMUM_BYTES:
+        raise UnreadableError(Reason.TOO_MANY_BYTES, uri)
+    try:
+        _stat_file(path)
+        data = OpenFile(path).read(offset, length)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnreadableError(Reason.MISSING_FILE, uri) from None
+    except (OSError, ValueError):
+        raise UnreadableError(Reason.UNREADABLE, uri) from None
+    if len(data) < length:
+        raise UnreadableError(Reason.DAMAGED_ARCHIVE, uri)
+    return data
 
 
 def _stat_file(path: str) -> os.stat_result:

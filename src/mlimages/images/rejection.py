@@ -34,7 +34,7 @@ ACTIONS = {
     Reason.MISSING_MEMBER: "check the name and the archive",
     Reason.DAMAGED_ARCHIVE: "get an intact, uncompressed tar",
     Reason.UNREADABLE: "check its permissions and the disk",
-    Reason.UNKNOWN_ADDRESS: "use a path, tar://MEMBER::/ARCHIVE.tar or an http(s) address",
+    Reason.UNKNOWN_ADDRESS: "use a path, an http(s) address, or one that docs/sources.md names",
     Reason.UNSUPPORTED_FORMAT: "convert it to JPEG, PNG, WebP or GIF",
     Reason.TOO_MANY_BYTES: "use a smaller copy",
     Reason.TOO_MANY_PIXELS: "use a smaller copy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +11,9 @@ from numpy.typing import NDArray
 
 from mlimages.schemas import IMAGES, READING_IMAGES
 
-METADATA = tuple(name for name in READING_IMAGES.names if name not in ("id", "uri", "split"))
+METADATA = tuple(
+    name for name in READING_IMAGES.names if name not in ("id", "uri", "split", "more_uris")
+)
 """Columns of an image that the first source to know them fills."""
 
 GAINS = pa.schema(
@@ -71,6 +75,22 @@ def find_gains(known: pa.Table, rows: NDArray[np.int32], found: pa.Table, source
     return gains if gaining.all() else gains.filter(pa.array(gaining))
 
 
+def further_places(found: pa.Table) -> Iterator[tuple[NDArray[np.int64], pa.Array]]:
+    """Places of images after their first: the second of all that have one, then the third.
+
+    Yields:
+        positions: int64 [n], ascending, of the images.
+        places: string [n].
+    """
+    lists = _one_array(found["more_uris"])
+    if lists.null_count == len(lists):
+        return
+    offsets = lists.offsets.to_numpy()
+    for number in range(int(np.diff(offsets).max())):
+        positions = np.flatnonzero(np.diff(offsets) > number)
+        yield positions, lists.values.take(pa.array(offsets[positions] + number))
+
+
 def with_gains(images: pa.Table, gains: pa.Table) -> pa.Table:
     """Images with what they gain.
 
@@ -87,7 +107,7 @@ def with_gains(images: pa.Table, gains: pa.Table) -> pa.Table:
         values = _one_array(gains[gained])
         chosen = values.is_valid()
         where = positions[chosen.to_numpy(zero_copy_only=False)]
-        columns[name] = _appended(_one_array(images[name]), where, values.filter(chosen))
+        columns[name] = appended(_one_array(images[name]), where, values.filter(chosen))
     for name in METADATA:
         values = _one_array(gains[name])
         chosen = values.is_valid()
@@ -100,7 +120,7 @@ def with_gains(images: pa.Table, gains: pa.Table) -> pa.Table:
     return pa.table(columns, schema=IMAGES)
 
 
-def _appended(lists: pa.ListArray, positions: NDArray, values: pa.Array) -> pa.ListArray:
+def appended(lists: pa.ListArray, positions: NDArray, values: pa.Array) -> pa.ListArray:
     """Lists of which those at some positions, ascending, get one more value."""
     if len(values) == 0:
         return lists

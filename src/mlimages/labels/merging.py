@@ -31,7 +31,7 @@ from mlimages.labels.chunk import (
     same_place,
 )
 from mlimages.labels.fact_intake import FactIntake
-from mlimages.labels.gains import METADATA, find_gains, first_uris
+from mlimages.labels.gains import METADATA, appended, find_gains, first_uris, further_places
 from mlimages.labels.held_images import HeldImages
 from mlimages.labels.identity import image_id
 from mlimages.labels.reading import Reading
@@ -219,6 +219,10 @@ class Merger:
             gains = find_gains(held, rows[once], found, self._source)
             if gains.num_rows:
                 self._held.gain(gains)
+            for positions, places in further_places(found):
+                at = rows[once][positions]
+                more = found.take(pa.array(positions)).set_column(1, "uri", places)
+                self._held.gain(find_gains(self._held.fetch(at), at, more, self._source))
             known = np.delete(known, once)
 
     def _append(self, images: pa.Table, chunk: Chunk, new: NDArray) -> None:
@@ -239,11 +243,14 @@ class Merger:
         sources = pa.array([self._source]).take(pa.array(np.zeros(len(new), np.int8)))
         has_uri = uris.is_valid().to_numpy(zero_copy_only=False)
         uri_ends = np.concatenate([[0], np.cumsum(has_uri)]).astype(np.int32)
+        lists = pa.ListArray.from_arrays(uri_ends, uris.drop_null())
+        for positions, places in further_places(found):
+            lists = appended(lists, positions, places)
         columns = {
             "row": pa.array(rows),
             "id": ids,
             "sources": pa.ListArray.from_arrays(ends, sources),
-            "uris": pa.ListArray.from_arrays(uri_ends, uris.drop_null()),
+            "uris": lists,
             **{name: found[name] for name in METADATA},
         }
         self._held.append(pa.table(columns, schema=IMAGES))

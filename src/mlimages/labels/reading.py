@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mlimages.errors import InputError
 from mlimages.labels.identity import SAFE_ID, ListedImages, image_id, is_safe, is_url
@@ -22,6 +23,8 @@ from mlimages.labels.string_index import all_distinct
 from mlimages.schemas import FACT_KINDS, READING_FACTS, READING_IMAGES, READING_REJECTS
 
 DEFAULT_SPLIT = "train"
+CHUNK_IMAGES = 200_000
+CHUNK_FACTS = 2_000_000
 
 
 def _no_rejects() -> pa.Table:
@@ -112,10 +115,15 @@ class ReadingBuilder:
         self.source, self.format, self.single_label = source, format, single_label
         self.exhaustive: set[int] = set()
         self.notes: list[str] = []
-        self._columns: dict[str, list[Any]] = {name: [] for name in READING_IMAGES.names}
+        self._ids: list[str] = []
+        self._uris: list[str | None] = []
+        self._splits: list[str] = []
+        # Column -> position -> value: most sources say little of an image.
+        self._described: dict[str, dict[int, Any]] = {name: {} for name in READING_IMAGES.names[3:]}
         self._listed = ListedImages()
         self._places: list[str | None] = []
         self._locations: list[str] = []
+        self._positions: dict[str, int] = {}  # by id
         self._namesakes: dict[int, str] = {}
         self._facts: dict[str, array] = {
             "image": array("i"),
@@ -138,6 +146,7 @@ class ReadingBuilder:
         licence: str | None = None,
         author: str | None = None,
         size: tuple[int, int] | None = None,
+        **description: Any,
     ) -> int | None:
         """Take in an image; its position, or None when it became a reject.
 
@@ -150,6 +159,7 @@ class ReadingBuilder:
                 are found on this machine later.
             split: `DEFAULT_SPLIT` unless given.
             size: (width, height) in pixels, when the source says so.
+            description: values of further columns of READING_IMAGES, such as `title`.
 
         An image listed before is a reject: the same URI or place, or the same name once with a URI
         and once without.
@@ -172,11 +182,38 @@ class ReadingBuilder:
             self._namesakes[len(self._locations)] = wanted
         self._places.append(listed)
         self._locations.append(location)
-        width, height = size or (None, None)
-        row = (name, uri, split or DEFAULT_SPLIT, licence, author, width, height)
-        for column, value in zip(self._columns.values(), row, strict=True):
-            column.append(value)
-        return len(self._locations) - 1
+        position = self._positions[name] = len(self._ids)
+        self._ids.append(name)
+        self._uris.append(uri)
+        self._splits.append(split or DEFAULT_SPLIT)
+        if size is not None:
+            description["width"], description["height"] = size
+        for column, value in (("licence", licence), ("author", author), *description.items()):
+            if value is not None:
+                known = _printable(value) if isinstance(value, str) else value
+                self._described[column][position] = known
+        return position
+
+    def position_of(self, name: str) -> int | None:
+        """The position of an image taken in before, by its id."""
+        return self._positions.get(name)
+
+    def id_of(self, position: int) -> str:
+        """The id of an image taken in before, by its position."""
+        return self._ids[position]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time for the next chunk."""
+        return len(self._locations) >= CHUNK_IMAGES or len(self._present) >= CHUNK_FACTS
+
+    def take(self) -> Reading:
+        """The reading of what was collected; then begin anew, for the same source."""
+        reading = self.build()
+        exhaustive = self.exhaustive
+        self.__init__(self.source, self.format, single_label=self.single_label)  # type: ignore[misc]
+        self.exhaustive = exhaustive
+        return reading
 
     def add_fact(
         self,
@@ -194,6 +231,21 @@ class ReadingBuilder:
         self._present.append(present)
         self._kinds.append(FACT_KINDS.index(kind))
 
+    def add_facts(
+        self,
+        images: NDArray[np.integer],
+        categories: NDArray[np.integer],
+        confidences: NDArray[np.floating],
+        present: NDArray[np.bool_],
+        kinds: NDArray[np.integer],
+    ) -> None:
+        """Add many facts at once; as `add_fact`, with kinds as positions in FACT_KINDS."""
+        for name, values in (("image", images), ("category", categories)):
+            self._facts[name].frombytes(values.astype(np.int32).tobytes())
+        self._facts["confidence"].frombytes(confidences.astype(np.float32).tobytes())
+        self._present.frombytes(present.astype(np.int8).tobytes())
+        self._kinds.frombytes(kinds.astype(np.int8).tobytes())
+
     def reject(self, location: str, reason: str) -> None:
         """Name an entry of which no image comes."""
         self._rejects.append((_printable(location), _printable(reason)))
@@ -210,7 +262,7 @@ class ReadingBuilder:
         """The reading; `read` is the number of entries that the reader itself counted."""
         return Reading(
             source=self.source,
-            images=pa.table(self._columns, schema=READING_IMAGES),
+            images=self._build_images(),
             facts=self._build_facts(),
             rejects=_location_table(self._rejects),
             exhaustive=np.array(sorted(self.exhaustive), dtype=np.int32),
@@ -223,6 +275,15 @@ class ReadingBuilder:
             location=self._locations.__getitem__,
             namesakes=self._namesakes,
         )
+
+    def _build_images(self) -> pa.Table:
+        size = len(self._ids)
+        columns: list[Any] = [self._ids, self._uris, self._splits]
+        for name, known in self._described.items():
+            kind = READING_IMAGES.field(name).type
+            values = [known.get(position) for position in range(size)] if known else None
+            columns.append(pa.nulls(size, kind) if values is None else pa.array(values, kind))
+        return pa.table(dict(zip(READING_IMAGES.names, columns, strict=True)), READING_IMAGES)
 
     def _build_facts(self) -> pa.Table:
         """One fact a (image, category, present): the most confident, as when an object repeats."""

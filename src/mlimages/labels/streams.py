@@ -17,15 +17,22 @@ import pyarrow as pa
 from mlimages.errors import InputError
 from mlimages.labels.reading import Reading
 
-CHUNK_IMAGES = 1 << 18
-"""About as many images as a chunk should have, and not many more."""
-
 Readings = Reading | Iterable[Reading]
 
 
 def chunks_of(readings: Readings) -> Iterator[Reading]:
     """The chunks of a stream, or a whole reading as the only one."""
     return iter([readings]) if isinstance(readings, Reading) else iter(readings)
+
+
+def one_or_many(chunks: Iterator[Reading]) -> Readings:
+    """The only reading of a source, or the stream of several.
+
+    The first is made at once, so that a wrong path or layout is an error before anything is done.
+    """
+    first = next(chunks)
+    second = next(chunks, None)
+    return first if second is None else itertools.chain([first, second], chunks)
 
 
 def require_images(readings: Readings, path: Path | str) -> Iterator[Reading]:

@@ -42,7 +42,7 @@ def import_sources(root: Path, plan: Plan) -> Outcome:
         rows.append(
             SourceRow(
                 source=report.source,
-                format=reading.format,
+                format=db.store.manifest.info["inputs"][-1]["format"],
                 read=report.read,
                 kept=report.kept,
                 rejected=report.rejected,

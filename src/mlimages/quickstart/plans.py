@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlimages.errors import InputError
-from mlimages.labels.reading import Reading
 from mlimages.labels.sources import coco_yolo, imagenet, table, voc
+from mlimages.labels.streams import Readings
 from mlimages.quickstart.dataset import write_scenes
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.training.recipe import Recipe, find_recipe
@@ -44,7 +44,7 @@ class Plan:
 
     mode: str
     prepare: Callable[[], None] | None
-    read: Callable[[Taxonomy], Iterator[Reading]]
+    read: Callable[[Taxonomy], Iterator[Readings]]
     teacher: PlannedRun
     runs: tuple[PlannedRun, ...]
     transfer: Path
@@ -55,7 +55,7 @@ class Plan:
 def scenes_plan(folder: Path, seed: int) -> Plan:
     """Scenes drawn into `folder`."""
 
-    def read(taxonomy: Taxonomy) -> Iterator[Reading]:
+    def read(taxonomy: Taxonomy) -> Iterator[Readings]:
         yield imagenet.read(folder / "single", taxonomy, source="scenes-single")
         yield table.read(folder / "multi" / "tags.csv", taxonomy, source="scenes-multi")
 
@@ -82,7 +82,7 @@ def photos_plan(folder: Path, seed: int) -> Plan:
             layout = ", ".join(PHOTO_FOLDERS)
             raise InputError(folder / name, "no such folder", f"--photos needs: {layout}")
 
-    def read(taxonomy: Taxonomy) -> Iterator[Reading]:
+    def read(taxonomy: Taxonomy) -> Iterator[Readings]:
         yield imagenet.read(folder / "tiny-imagenet", taxonomy, source="tiny-imagenet")
         yield coco_yolo.read(folder / "coco128", taxonomy, source="coco128")
         yield voc.read(folder / "voc2012", taxonomy, source="voc2012")

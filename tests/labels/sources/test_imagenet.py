@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
-from tests.labels.sources.writing import column, rejects, tags, write, write_tar
+from tests.labels.sources.writing import PHOTO, column, rejects, tags, write, write_tar
 from tests.labels.tiny import CAT, DOG, ENTITY, KEYS, PUPPY, TAXONOMY
 
 from mlimages.errors import InputError
+from mlimages.images.reading import open_uri
 from mlimages.labels.sources.files import files_below
 from mlimages.labels.sources.imagenet import read
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
@@ -103,7 +106,64 @@ def test_broken_tars_are_rejects_that_name_the_tar(tmp_path: Path) -> None:
     assert "cannot be read as a tar" in found[f"{DOGS}.tar"]
     assert "damaged after 2 photos" in found[f"{CATS}.tar"]
     assert column(reading, "id") == ["0", "1"]
-    assert found["test.tar"] == "no test_labels.tsv beside it"
+    assert "no test_labels.tsv beside it" in found["test.tar"]
+
+
+def nested_tar(path: Path, tars: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in tars.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_a_whole_archive_of_tars(tmp_path: Path, as_folder: bool) -> None:
+    dogs = write_tar(tmp_path / "d", [f"{DOGS}_1.JPEG", f"{DOGS}_2.JPEG", "x.txt"]).read_bytes()
+    cats = write_tar(tmp_path / "c", [f"{CATS}_1.JPEG", f"{CATS}_2.JPEG"]).read_bytes()[:1536]
+    tars = {f"{DOGS}.tar": dogs, "readme.txt": b"text", f"{CATS}.tar": cats}
+    whole = nested_tar(tmp_path / "train" / "ILSVRC2012_img_train.tar", tars)
+    reading = read(whole.parent if as_folder else whole, TAXONOMY)
+    assert tags(reading) == {f"{DOGS}_1": {DOG}, f"{DOGS}_2": {DOG}, f"{CATS}_1": {CAT}}
+    assert [open_uri(uri) for uri in column(reading, "uri")] == [PHOTO] * 3
+    assert set(column(reading, "split")) == {"train"}
+    inside = f"::{whole}".replace(f"{tmp_path}/", "")
+    found = rejects(reading, tmp_path)
+    assert found.pop(f"tar://{DOGS}.tar{inside}: x.txt") == "not a photo"
+    assert found.pop(f"tar://readme.txt{inside}") == "not a tar that is called after a synset"
+    assert "cut off" in found.pop(f"tar://{CATS}.tar{inside}")
+    assert found == {}
+
+
+def test_a_list_of_ids_with_urls_or_photos(tmp_path: Path) -> None:
+    photo = write(tmp_path / "photos" / CATS / f"{CATS}_7.JPEG")
+    lines = [
+        f"{DOGS}_1",
+        f"{DOGS}/{DOGS}_2.JPEG 17",
+        f"{CATS}_7\thttp://host/7.jpg",
+        f"{CATS}_8\thttp://host/8.jpg",
+        f"{DOGS}_1",
+        "holiday.jpg",
+        "",
+        "n99999999_1",
+    ]
+    file = write(tmp_path / "train_ids.txt", "\n".join(lines).encode() + b"\ncaf\xe9\n")
+    reading = read(file, TAXONOMY, images=tmp_path / "photos")
+    assert tags(reading) == {
+        f"{DOGS}_1": {DOG}, f"{DOGS}_2": {DOG}, f"{CATS}_7": {CAT}, f"{CATS}_8": {CAT}
+    }  # fmt: skip
+    assert column(reading, "uri") == [None, None, str(photo), "http://host/8.jpg"]
+    assert set(column(reading, "split")) == {"train"}
+    found = rejects(reading, tmp_path)
+    assert found.pop("train_ids.txt:5") == f"image {DOGS}_1 was listed before"
+    assert "n########_id" in found.pop("train_ids.txt:6")
+    assert found.pop("train_ids.txt:7") == "empty line"
+    assert "WordNet 3.0" in found.pop("train_ids.txt:8")
+    assert found == {"train_ids.txt:9": "not UTF-8 text"}
+    with pytest.raises(InputError, match="n########"):
+        read(write(tmp_path / "other.txt", "a\nb\n"), TAXONOMY)
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "empty", "other"])

@@ -65,7 +65,7 @@ def test_parquet_with_lists_of_tags(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_used_are_not_read(tmp_path: Path) -> None:
-    taken = pa.array([1, 2], pa.timestamp("ns"))  # Python's times have no nanoseconds
+    taken = pa.array([10**15, 10**15], pa.timestamp("s"))  # Python's years end at 9999
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"taken": taken, "Tags": ["car", "dog"], "id": ["a", "b"]}), path)
     assert tags(read(path, TAXONOMY)) == {"a": {CAR}, "b": {DOG}}
@@ -169,7 +169,7 @@ def test_quoted_cells_may_hold_commas_and_breaks(tmp_path: Path) -> None:
         ("t.csv", "id,colour\na,red\n", "no column tags or tag"),
         ("t.csv", "tags\ndog\n", "no column id"),
         ("t.csv", "id,id,tags\n", "two columns"),
-        ("t.xlsx", "PK", "CSV, TSV or Parquet"),
+        ("t.xlsx", "PK", "Parquet"),
         ("t.parquet", "not parquet", "not Parquet"),
     ],
 )
@@ -207,3 +207,16 @@ def test_the_tags_of_voc2012(shared_data: Path) -> None:
     assert tags(reading) == {
         name: {labels[tag][0] for tag in found.split()} for name, found in lines
     }
+
+
+def test_rows_of_an_image_in_several_chunks_all_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlimages.database import Database
+    from mlimages.labels.sources import table
+
+    monkeypatch.setattr(table, "CHUNK_IMAGES", 2)
+    rows = [f"Odd {n}.jpg,{tag}\n" for tag in ("dog", "car") for n in range(5)]
+    file = write(tmp_path / "t.csv", "path,tag\n" + "".join(rows))
+    report = Database.create(tmp_path / "DB", TAXONOMY).add(read(file, TAXONOMY))
+    assert (report.new_images, report.facts, report.rejected) == (5, 10, 0)

@@ -12,12 +12,11 @@ names stand in a YAML file under `names:`, or one a line in `classes.txt`.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError
 from mlimages.labels.reading import Reading, ReadingBuilder
+from mlimages.labels.sources.class_names import read_class_names, yaml_class_names
 from mlimages.labels.sources.files import (
     SPLIT_FOLDERS,
     entries,
@@ -36,7 +35,6 @@ from mlimages.taxonomy.mapping import LabelMap
 EXPECTED = "images/, labels/ (or yolo_labels/) and a YAML file of class names"
 LABEL_FOLDERS = ("labels", "yolo_labels")
 CLASS_LISTS = ("classes.txt", "obj.names")
-_NAME = re.compile(r"\s+(?:(\d+)\s*:|-)\s*(.+)", re.ASCII)
 
 
 def read(
@@ -70,7 +68,7 @@ def read(
     folder = require_folder(path, EXPECTED)
     builder = ReadingBuilder(source, "coco_yolo")
     parts = _parts(folder)
-    names = _class_names(Path(classes) if classes is not None else _find_classes(folder, parts))
+    names = read_class_names(Path(classes) if classes is not None else _find_classes(folder, parts))
     mapped = resolve_labels(
         list(names.values()), find_label_map(label_map), taxonomy, builder
     ).categories
@@ -207,84 +205,10 @@ def _find_classes(folder: Path, parts: list[tuple[Path, str | None]]) -> Path:
         file
         for place in places
         for file in entries(place)
-        if file.name in CLASS_LISTS or (file.suffix in (".yaml", ".yml") and _yaml_names(file))
+        if file.name in CLASS_LISTS or (file.suffix in (".yaml", ".yml") and yaml_class_names(file))
     }
     if len(found) == 1:
         return found.pop()
     cause = "no file of class names" if not found else "several files of class names"
     listed = ": " + ", ".join(sorted(file.name for file in found)) if found else ""
     raise InputError(folder, cause + listed, "name the right one with --classes")
-
-
-def _class_names(file: Path) -> dict[int, str]:
-    """Class number -> name.
-
-    Raises:
-        InputError: no such file, or no names in it.
-    """
-    if file.suffix in (".yaml", ".yml"):
-        names = _yaml_names(file)
-    else:
-        names = {i: text.strip() for i, (_, text) in enumerate(lines_of(file)) if text}
-    if not names:
-        raise InputError(file, "holds no class names", "expected `names:` with lines `0: person`")
-    return names
-
-
-def _yaml_names(file: Path) -> dict[int, str]:
-    """The mapping or list under `names:`: all that is needed of YAML, and safe on any input.
-
-    Raises:
-        InputError: a list in brackets that is not closed, or a number too large.
-    """
-    names: dict[int, str] = {}
-    inside = False
-    lines = lines_of(file)
-    for location, line in lines:
-        text = _without_comment(line)
-        if not inside:
-            start = re.fullmatch(r"names\s*:\s*(.*)", text)
-            if start and start[1]:
-                return _inline_names(_read_to_bracket(start[1], location, lines))
-            inside = start is not None
-            continue
-        found = _NAME.fullmatch(text) or _NAME.fullmatch(" " + text)
-        if found:
-            number = len(names) if found[1] is None else parse_index(found[1])
-            if number is None:
-                raise InputError(location, "a class number too large", "number classes from 0")
-            names[number] = found[2].strip().strip("'\"")
-        elif text.strip():
-            break
-    return names
-
-
-def _read_to_bracket(text: str, location: str, lines: Iterator[tuple[str, str | None]]) -> str:
-    """A list or mapping in brackets up to its end, which may be some lines below.
-
-    Raises:
-        InputError: the file ends before it does.
-    """
-    end = {"[": "]", "{": "}"}.get(text[0], "")
-    while not text.endswith(end):
-        more = next(lines, None)
-        if more is None:
-            raise InputError(location, f"the list of names has no closing {end}", "close it")
-        text = f"{text} {_without_comment(more[1])}".rstrip()
-    return text
-
-
-def _without_comment(line: str | None) -> str:
-    text = line or ""
-    return "" if text.startswith("#") else text.split(" #")[0].rstrip()
-
-
-def _inline_names(text: str) -> dict[int, str]:
-    """`[person, car]` or `{0: person, 1: car}`."""
-    items = [item.strip() for item in text.strip("[]{} ").split(",")]
-    names = {}
-    for position, item in enumerate(items):
-        keyed = re.fullmatch(r"(\d{1,9})\s*:\s*(.+)", item, re.ASCII)
-        name = keyed[2] if keyed else item
-        names[int(keyed[1]) if keyed else position] = name.strip("'\" ")
-    return {number: name for number, name in names.items() if name}

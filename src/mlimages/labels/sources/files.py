@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from mlimages.errors import InputError
+from mlimages.labels.sources.streams import read_lines
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
@@ -21,6 +24,7 @@ SPLIT_FOLDERS = {
     "validation": "validation",
     "test": "test",
 }
+_SPLIT_IN_NAME = re.compile(r"(?:^|[-_])(train|validation|val|test)(?=\d*[-_.])", re.ASCII)
 _SPLIT_NAME = re.compile(r"(train|valid|validation|val|test)\d*(?:[_.-]|$)", re.IGNORECASE)
 
 
@@ -80,27 +84,21 @@ def split_of_name(name: str) -> str | None:
     return SPLIT_FOLDERS[found[1].lower()] if found else None
 
 
+def split_of_file(file: str) -> str | None:
+    """The split in the name of a file, else its folder's: `oidv7-val-annotations.csv`."""
+    folder, _, name = file.lower().rpartition("/")
+    found = _SPLIT_IN_NAME.search(name)
+    return SPLIT_FOLDERS[found[1]] if found else SPLIT_FOLDERS.get(folder.rpartition("/")[2])
+
+
 def lines_of(path: Path) -> Iterator[tuple[str, str | None]]:
     """The lines of a text file as (file:line, text); the text is None where it is not UTF-8.
 
     Raises:
         InputError: the file cannot be opened.
     """
-    if not path.is_file():
-        cause = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(path, cause, "name an existing file")
-    try:
-        file = open(path, "rb")  # noqa: SIM115  closed below
-    except OSError as error:
-        cause = f"cannot be read ({error.strerror})"
-        raise InputError(path, cause, "name a readable file") from None
-    with file:
-        for number, line in enumerate(file, 1):
-            location = f"{path}:{number}"
-            try:
-                yield location, line.rstrip(b"\r\n").decode("utf-8")
-            except UnicodeDecodeError:
-                yield location, None
+    for location, text, _ in read_lines(path):
+        yield location, text
 
 
 def parse_index(text: str) -> int | None:
@@ -112,36 +110,92 @@ class DamagedTarError(Exception):
     """A tar that cannot be read, or not to its end; the message says why."""
 
 
-def tar_members(path: Path) -> Iterator[tarfile.TarInfo]:
+def tar_members(
+    path: Path, offset: int = 0, length: int | None = None
+) -> Iterator[tarfile.TarInfo]:
     """The members of an uncompressed tar but its folders, from its headers alone.
+
+    Args:
+        path: the tar, or a file in which it lies.
+        offset: of its first byte; the members' `offset_data` count from there.
+        length: of the tar; by default all of the file.
 
     Raises:
         DamagedTarError: after the members that could still be read.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header it has seen
-                if not member.isdir():
-                    yield member
-            _check_end(path, archive.offset)  # type: ignore[attr-defined]
+        with open(path, "rb") as file:
+            window = _Window(file, offset, length)
+            with tarfile.open(fileobj=window, mode="r:") as archive:
+                yield from _members(archive, window)
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise DamagedTarError(str(error)) from None
     except RecursionError:  # tarfile follows a chain of extended headers by calling itself
         raise DamagedTarError("too many headers of one member") from None
 
 
-def _check_end(path: Path, offset: int) -> None:
-    """Raise unless the archive ends here: tarfile takes any broken header for the end."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError(f"broken header at byte {offset:,}")
+def _members(archive: tarfile.TarFile, window: _Window) -> Iterator[tarfile.TarInfo]:
+    """The members of an open tar; what tarfile overlooks raises ReadError."""
+    size = window.seek(0, os.SEEK_END)
+    while (member := archive.next()) is not None:
+        archive.members = []  # type: ignore[attr-defined]  # else it keeps every header it has seen
+        plain = member.isreg() and member.sparse is None
+        if plain and member.offset_data + member.size > size:
+            raise tarfile.ReadError(f"{member.name} is cut off")
+        if not member.isdir():
+            yield member
+    end = archive.offset  # type: ignore[attr-defined]
+    window.seek(end)
+    if window.read(tarfile.BLOCKSIZE).strip(b"\0"):  # it takes any broken header for the end
+        raise tarfile.ReadError(f"broken header at byte {end:,}")
+
+
+class _Window(io.RawIOBase):
+    """A piece of a file as a file of its own."""
+
+    def __init__(self, file: BinaryIO, offset: int, length: int | None) -> None:
+        self._file, self._offset, self._position = file, offset, 0
+        size = file.seek(0, os.SEEK_END) - offset
+        self._length = size if length is None else min(length, size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the present position; fewer bytes only at the end."""
+        self._file.seek(self._offset + self._position)
+        wanted = max(0, min(len(buffer), self._length - self._position))
+        read = self._file.readinto(memoryview(buffer)[:wanted])  # type: ignore[attr-defined]
+        self._position += read
+        return read
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position; none before the beginning."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        if base + position < 0:
+            raise ValueError(f"position {base + position} is before the beginning")
+        self._position = base + position
+        return self._position
+
+    def tell(self) -> int:
+        """The present position."""
+        return self._position
 
 
 def tar_uri(archive: Path, member: str) -> str:
     """The URI of a member of a tar; the archive's path is absolute and has no `::/`."""
     return f"tar://{member}::{archive}"
+
+
+def range_uri(offset: int, length: int, file: Path | str) -> str:
+    """The URI of a piece of a file, given by its first byte and its length; the path is absolute.
+
+    It is for photos inside a container without names of its own, or with two layers of them.
+    """
+    return f"range://{offset}+{length}::{file}"
 
 
 class PhotoFinder:

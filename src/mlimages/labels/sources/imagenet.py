@@ -4,13 +4,19 @@ Read wherever they lie in the folder, or in its `train`, `val` and `test`:
 
     n02084071/...JPEG             a folder of photos a synset, at any depth below it
     n02084071.tar                 a tar of photos a synset
+    ILSVRC2012_img_train.tar      a tar of such tars, as ImageNet itself is distributed
     val.tar and val_labels.tsv    a tar of photos, and a table: member<TAB>wnid, without header
     n02084071_name.JPEG           photos named after their synset
+
+or from a list of ids: n02084071_1234, or n02084071/n02084071_1234.JPEG, a line, with or without the
+photo's URL behind it.
 """
 
 from __future__ import annotations
 
+import collections
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlimages.errors import InputError, UnknownCategoryError
@@ -18,22 +24,28 @@ from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import (
     SPLIT_FOLDERS,
     DamagedTarError,
+    PhotoFinder,
     entries,
     files_below,
     has_image_name,
     lines_of,
+    range_uri,
     require_folder,
+    split_of_file,
     split_of_name,
     stem,
     tar_members,
     tar_uri,
 )
+from mlimages.labels.sources.streams import absolute, is_remote, name_of, read_lines
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.wordnet import wordnet
 
 EXPECTED = "n########/ folders, n########.tar files, or NAME.tar with NAME_labels.tsv"
 _WNID = re.compile(r"n\d{8}", re.ASCII)
+_LISTED = re.compile(r"(?:[^\0]*/)?((n\d{8})_\w{1,50})(?:\.[A-Za-z]{3,4})?", re.ASCII)
 _NAMED_AFTER = re.compile(r"(n\d{8})_", re.ASCII)
 
 
@@ -43,21 +55,28 @@ def read(
     *,
     source: str = "imagenet",
     split: str | None = None,
-) -> Reading:
-    """Read the photos of a folder in any of the layouts above.
+    images: Path | str | None = None,
+) -> Readings:
+    """Read the photos of a folder in any of the layouts above, or those of one tar or one list.
 
     A synset outside the vocabulary goes to its nearest WordNet ancestors in it, with a note; where
     there is none, each of its photos is a reject.
 
     Args:
-        path: the folder.
+        path: the folder, a tar, or a list of ids.
         taxonomy: the vocabulary.
         source: name of the source.
-        split: the split of all photos; by default the folder's (train, val, test), else train.
+        split: the split of all photos; by default the folder's (train, val, test) or the file's,
+            else train.
+        images: folder of the photos that a list names.
 
     Raises:
-        InputError: no such folder, or nothing of these layouts in it.
+        InputError: no such folder or file, or nothing of these layouts in it.
     """
+    if is_remote(path) or Path(path).is_file():
+        return one_or_many(_file_chunks(_Reader(taxonomy, source), absolute(path), split, images))
+    if images is not None:
+        raise InputError("images", "a folder of ImageNet holds its photos", "leave it out")
     folder = require_folder(path, EXPECTED)
     reader = _Reader(taxonomy, source)
     reader.read_folder(folder, split or SPLIT_FOLDERS.get(folder.name))
@@ -67,6 +86,26 @@ def read(
     if not reader.found:
         raise InputError(folder, "holds nothing of ImageNet's layout", f"expected: {EXPECTED}")
     return reader.builder.build()
+
+
+def _file_chunks(
+    reader: _Reader, file: str, split: str | None, images: Path | str | None
+) -> Iterator[Reading]:
+    """Read a tar or a list; an error when it is neither."""
+    split = split or split_of_file(file)
+    if file.endswith(".tar"):
+        photos = reader.read_archive(Path(file), split)
+    else:
+        if images is not None and not Path(images).is_dir():
+            raise InputError(images, "no such folder", "name the folder of the photos")
+        finder = PhotoFinder([Path(images).absolute()] if images is not None else [])
+        photos = reader.read_list(file, split, finder)
+    for _ in photos:
+        if reader.builder.is_full:
+            yield reader.builder.take()
+    if not reader.found:
+        raise InputError(file, "holds nothing of ImageNet's layout", f"expected: {EXPECTED}")
+    yield reader.builder.build()
 
 
 class _Reader:
@@ -79,7 +118,6 @@ class _Reader:
     def read_folder(self, folder: Path, split: str | None) -> None:
         """Read all layouts that lie directly in a folder."""
         for entry in track(entries(folder), folder.name, unit="entries"):
-            labels = entry.with_name(f"{entry.stem}_labels.tsv")
             named_after = _NAMED_AFTER.match(entry.name)
             if entry.is_dir():
                 if _WNID.fullmatch(entry.name):
@@ -87,17 +125,67 @@ class _Reader:
                 elif entry.name not in SPLIT_FOLDERS:
                     self.builder.note(f"{entry}: not named after a synset, not read")
             elif entry.suffix == ".tar":
-                if _WNID.fullmatch(entry.stem):
-                    self._read_tar(entry, split, entry.stem)
-                elif labels.is_file():
-                    self._read_labelled_tar(entry, labels, split or split_of_name(entry.stem))
-                else:
-                    self.found = True
-                    self.builder.reject(str(entry), f"no {labels.name} beside it")
+                collections.deque(self.read_archive(entry, split), maxlen=0)
             elif named_after and has_image_name(entry):
                 self._add(named_after[1], str(entry), str(entry), entry.name, split)
             elif has_image_name(entry):
                 self.builder.reject(str(entry), "its name begins with no wnid")
+
+    def read_archive(self, archive: Path, split: str | None) -> Iterator[None]:
+        """Read a tar in any of the layouts, a photo or a synset a step."""
+        labels = archive.with_name(f"{archive.stem}_labels.tsv")
+        if _WNID.fullmatch(archive.stem):
+            self._read_tar(archive, split, archive.stem)
+        elif labels.is_file():
+            self._read_labelled_tar(archive, labels, split or split_of_name(archive.stem))
+        elif _holds_tars(archive):
+            yield from self._read_nested(archive, split)
+        else:
+            self.found = True
+            self.builder.reject(
+                str(archive), f"no {labels.name} beside it, nor synsets' tars in it"
+            )
+        yield
+
+    def _read_nested(self, archive: Path, split: str | None) -> Iterator[None]:
+        """Read a tar of tars; a photo's address is the piece of the whole that holds it."""
+        try:
+            for synset in tar_members(archive):
+                wnid, _, suffix = synset.name.rpartition("/")[2].partition(".")
+                location = tar_uri(archive, synset.name)
+                if not synset.isfile() or suffix != "tar" or not _WNID.fullmatch(wnid):
+                    self.builder.reject(location, "not a tar that is called after a synset")
+                    continue
+                start = synset.offset_data
+                try:
+                    for member in tar_members(archive, start, synset.size):
+                        place = f"{location}: {member.name}"
+                        plain = member.isfile() and member.sparse is None
+                        if not plain or not has_image_name(member.name):
+                            self.builder.reject(place, "not a photo")
+                            continue
+                        uri = range_uri(start + member.offset_data, member.size, archive)
+                        self._add(wnid, place, uri, member.name, split)
+                        yield
+                except DamagedTarError as error:
+                    self.builder.reject(location, f"cannot be read to its end ({error})")
+        except DamagedTarError as error:
+            self.builder.reject(str(archive), f"cannot be read to its end ({error})")
+
+    def read_list(self, file: str, split: str | None, photos: PhotoFinder) -> Iterator[None]:
+        """Read a list of ids, a line a step."""
+        for location, text, wrong in track(read_lines(file), name_of(file), unit="lines"):
+            listed, _, more = (text or "").strip().replace("\t", " ").partition(" ")
+            found = _LISTED.fullmatch(listed)
+            url = more.strip() if more.strip().startswith(("http://", "https://")) else None
+            if found is None:
+                shown = f"{listed[:80]!r} is not n########_id" if listed else "empty line"
+                self.builder.reject(location, wrong or shown)
+                continue
+            wnid, name = found[2], found[1]
+            place = photos.find(f"{wnid}/{name}.JPEG") or photos.find(f"{wnid}/{name}.jpg") or url
+            self._add(wnid, location, place, name, split, listed=url)
+            yield
 
     def _read_class_folder(self, folder: Path, split: str | None) -> None:
         self.found = True
@@ -159,14 +247,22 @@ class _Reader:
             self.builder.reject(str(archive), f"{rest} ({error})")
         return names
 
-    def _add(self, wnid: str, location: str, uri: str, name: str, split: str | None) -> None:
+    def _add(
+        self,
+        wnid: str,
+        location: str,
+        uri: str | None,
+        name: str,
+        split: str | None,
+        listed: str | None = None,
+    ) -> None:
         self.found = True
         categories = self.resolved.get(wnid)
         if categories is None:
             categories = self.resolved[wnid] = self._resolve(wnid)
         if isinstance(categories, str):
             return self.builder.reject(location, categories)
-        image = self.builder.add_image(location, uri, stem(name), split=split)
+        image = self.builder.add_image(location, uri, stem(name), place=listed, split=split)
         if image is not None:
             for category in categories:
                 self.builder.add_fact(image, category)
@@ -187,3 +283,13 @@ class _Reader:
             name = wordnet().name(wnid)
             self.builder.note(f"{wnid} ({name}) is not in the vocabulary; taken as {above}")
         return categories
+
+
+def _holds_tars(archive: Path) -> bool:
+    """Whether the first member of a tar is a tar that is called after a synset."""
+    try:
+        first = next(tar_members(archive), None)
+    except DamagedTarError:
+        return False
+    name = first.name.rpartition("/")[2] if first is not None else ""
+    return name.endswith(".tar") and _WNID.fullmatch(name.removesuffix(".tar")) is not None

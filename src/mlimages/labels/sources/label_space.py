@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mlimages.errors import InputError
 from mlimages.labels.reading import ReadingBuilder
@@ -33,6 +34,35 @@ def find_label_map(name: str | Path | LabelMap) -> LabelMap:
             f"label map {name}", "no such file, and not packaged", f"name a TSV or one of: {known}"
         )
     return read_label_map(Path(name))
+
+
+class Meaning(NamedTuple):
+    """What a label of a source says of the vocabulary.
+
+    Attributes:
+        categories: the category, or several where its synset was lifted to several.
+        denies: whether the label's absence is the categories' absence. A broader category may still
+            be there, as a street sign that is no stop sign.
+    """
+
+    categories: tuple[int, ...]
+    denies: bool
+
+
+def label_meanings(label_map: LabelMap, taxonomy: Taxonomy) -> dict[str, Meaning]:
+    """Label -> meaning, of the labels that have a category.
+
+    Raises:
+        UnknownCategoryError: a custom key that the vocabulary does not hold.
+    """
+    mapped = label_map.resolve(taxonomy)
+    lifted = set(mapped.lifted)
+    return {
+        label: Meaning(
+            categories, label not in lifted and label_map.mappings[label].relation != "broader"
+        )
+        for label, categories in mapped.categories.items()
+    }
 
 
 def resolve_labels(

@@ -1,4 +1,4 @@
-"""One CSV, TSV or Parquet table: one's own tags, or an export of another tool.
+"""One CSV, TSV, JSON Lines or Parquet table: one's own tags, or an export of another tool.
 
 Columns (case does not matter, others are ignored):
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,12 @@ from typing import Any
 import numpy as np
 
 from mlimages.errors import InputError, UnknownCategoryError
-from mlimages.labels.reading import Reading, ReadingBuilder
+from mlimages.labels.reading import CHUNK_IMAGES, Reading, ReadingBuilder
 from mlimages.labels.sources.files import stem
 from mlimages.labels.sources.label_space import find_label_map
+from mlimages.labels.sources.streams import Place, absolute, is_remote, name_of, stem_of
 from mlimages.labels.sources.table_rows import read_header, read_rows
+from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
@@ -49,7 +51,7 @@ COLUMNS = {
 }
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
-_TAR = re.compile(r"tar://.+::/.+")
+_INSIDE = re.compile(r"tar://.+::/.+|range://\d+\+\d+::/.+", re.ASCII)
 
 
 def read(
@@ -62,7 +64,7 @@ def read(
     label_map: str | Path | LabelMap | None = None,
     separator: str = " ",
     single_label: bool = False,
-) -> Reading:
+) -> Readings:
     """Read a table.
 
     A tag that no category answers to is named and left out; an image none of whose tags is left is
@@ -70,7 +72,7 @@ def read(
     no place: then their id joins them with the same image of another source.
 
     Args:
-        path: the table.
+        path: the table; its images are handed over 200,000 at a time.
         taxonomy: the vocabulary.
         source: name of the source, by default the file's.
         split: the split of all images; by default the column's, else train.
@@ -82,33 +84,107 @@ def read(
     Raises:
         InputError: no such table, or columns are missing.
     """
-    path = Path(path).absolute()
-    header = read_header(path)
-    places = _find_columns(path, header)
-    builder = ReadingBuilder(source or path.stem, "table", single_label=single_label)
+    builder = ReadingBuilder(source or stem_of(path), "table", single_label=single_label)
     if images is not None and not Path(images).is_dir():
         raise InputError(images, "no such folder", "name the folder of the photos")
-    root = Path(images).absolute() if images is not None else path.parent
-    resolve = _resolver(taxonomy, find_label_map(label_map) if label_map is not None else None)
-    collected: dict[str, _Image] = {}
-    for location, values, wrong in track(
-        read_rows(path, len(header), set(places.values())), path.name, unit="rows"
-    ):
-        if values is None:
-            builder.reject(location, wrong)
-            continue
-        row = {name: values[place] for name, place in places.items()}
-        image = _image_of(row, location, root)
-        if isinstance(image, str):
-            builder.reject(location, image)
-        elif image.key in collected and "tags" in places:
-            builder.reject(location, f"image {image.key} was listed before")
+    map_ = find_label_map(label_map) if label_map is not None else None
+    table = TableReader(builder, resolver(taxonomy, map_), split, separator)
+    return one_or_many(_chunks(table, path, images))
+
+
+def _chunks(table: TableReader, path: Place, images: Path | str | None) -> Iterator[Reading]:
+    yield from table.read(absolute(path), os.path.abspath(images) if images is not None else None)
+    yield table.builder.build()
+
+
+class TableReader:
+    """Reads tables into a builder.
+
+    Args:
+        builder: where images and facts go.
+        resolve: from a tag's text to its categories, or why there are none.
+        split: the split of all images; by default the column's, else train.
+        separator: what stands between the tags of a cell.
+        tags: name of the column of tags, in lower case, when it is not one of COLUMNS.
+    """
+
+    def __init__(
+        self,
+        builder: ReadingBuilder,
+        resolve: Callable[[str], tuple[int, ...] | str],
+        split: str | None,
+        separator: str,
+        tags: str | None = None,
+    ) -> None:
+        self.builder, self._resolve = builder, resolve
+        self._split, self._separator, self._tags = split, separator, tags
+        self._handed_over: dict[str, str] = {}  # key -> id, where more rows of an image may come
+
+    def read(
+        self, path: str, root: str | None = None, default_split: str | None = None
+    ) -> Iterator[Reading]:
+        """Read one table, giving out a reading whenever the builder is full.
+
+        Args:
+            path: the table, absolute.
+            root: what its paths are relative to; by default its folder.
+            default_split: the split of images for which nothing else says one.
+
+        Raises:
+            InputError: no such table, or columns are missing.
+        """
+        header = read_header(path)
+        places = self._find_columns(path, header)
+        root = root if root is not None else path.rpartition("/")[0]
+        collected: dict[str, _Image] = {}
+        rows = read_rows(path, len(header), set(places.values()))
+        for location, values, wrong in track(rows, name_of(path), unit="rows"):
+            if values is None:
+                self.builder.reject(location, wrong)
+                continue
+            row = {name: values[place] for name, place in places.items()}
+            image = _image_of(row, location, root)
+            if isinstance(image, str):
+                self.builder.reject(location, image)
+            elif image.key in collected and "tags" in places:
+                self.builder.reject(location, f"image {image.key} was listed before")
+            else:
+                image = collected.setdefault(image.key, image)
+                _take_tags(image, row, location, self._separator, self._resolve)
+            if len(collected) >= CHUNK_IMAGES:
+                self._hand_over(collected, default_split)
+                yield self.builder.take()
+        self._hand_over(collected, default_split)
+
+    def _hand_over(self, collected: dict[str, _Image], default_split: str | None) -> None:
+        for key, image in collected.items():
+            known = self._handed_over.get(key)
+            position = image.add_to(self.builder, self._split, default_split, known)
+            if position is not None and "tag" in image.row:
+                self._handed_over[key] = self.builder.id_of(position)
+        collected.clear()
+
+    def _find_columns(self, path: Place, header: list[str]) -> dict[str, int]:
+        """What the table tells -> position of its column."""
+        places = {
+            what: header.index(name)
+            for what, names in reversed(COLUMNS.items())
+            for name in reversed(names)
+            if name in header
+        }
+        listed = f"among: {', '.join(header)}"
+        if self._tags is not None:
+            if self._tags not in header:
+                raise InputError(path, f"no column {self._tags} {listed}", "name another")
+            places.pop("tag", None)
+            places["tags"] = header.index(self._tags)
+        if not places.keys() & {"id", "path", "uri"}:
+            missing = "no column id, path, uri or url"
+        elif not places.keys() & {"tags", "tag"}:
+            missing = "no column tags or tag"
         else:
-            image = collected.setdefault(image.key, image)
-            _take_tags(image, row, location, separator, resolve)
-    for image in collected.values():
-        image.add_to(builder, split)
-    return builder.build()
+            return places
+        raise InputError(path, f"{missing} {listed}", "rename the columns")
 
 
 @dataclass
@@ -126,15 +202,27 @@ class _Image:
     def key(self) -> str:
         return self.uri or self.name
 
-    def add_to(self, builder: ReadingBuilder, split: str | None) -> None:
-        """Hand over the image, or reject it when all that was said of it is wrong."""
+    def add_to(
+        self, builder: ReadingBuilder, split: str | None, default: str | None, known: str | None
+    ) -> int | None:
+        """Hand over the image, or reject it when all that was said of it is wrong.
+
+        Args:
+            builder: takes it in.
+            split, default: its split whatever it says, and when it says none.
+            known: its id, when it was handed over before: then it is listed by that alone.
+
+        Returns:
+            Its position, or None.
+        """
         if self.wrong and not self.facts:
-            return builder.reject(*self.wrong[0])
+            builder.reject(*self.wrong[0])
+            return None
         position = builder.add_image(
             self.location,
-            self.uri,
-            self.name,
-            split=split or _text(self.row.get("split")) or None,
+            self.uri if known is None else None,
+            known or self.name,
+            split=split or _text(self.row.get("split")) or default,
             licence=_text(self.row.get("licence")) or None,
             author=_text(self.row.get("author")) or None,
         )
@@ -143,37 +231,20 @@ class _Image:
                 builder.add_fact(position, category, confidence, present=present)
             for location, reason in self.wrong:
                 builder.reject_line(location, reason)
-        return None
+        return position
 
 
-def _find_columns(path: Path, header: list[str]) -> dict[str, int]:
-    """What the table tells -> position of its column."""
-    places = {
-        what: header.index(name)
-        for what, names in reversed(COLUMNS.items())
-        for name in reversed(names)
-        if name in header
-    }
-    if not places.keys() & {"id", "path", "uri"}:
-        missing = "no column id, path, uri or url"
-    elif not places.keys() & {"tags", "tag"}:
-        missing = "no column tags or tag"
-    else:
-        return places
-    raise InputError(path, f"{missing} among: {', '.join(header)}", "rename the columns")
-
-
-def _image_of(row: dict[str, Any], location: str, root: Path) -> _Image | str:
+def _image_of(row: dict[str, Any], location: str, root: str) -> _Image | str:
     """The image that a row speaks of, or why there is none."""
     uri, path = _text(row.get("uri")) or None, _text(row.get("path"))
     if "\0" in f"{uri}{path}":
         return "its name holds a zero byte"
     name = _text(row.get("id"))
     if path:
-        uri = os.path.normpath(root / path)
-    elif uri is not None and uri.startswith("tar://") and not _TAR.fullmatch(uri):
-        return f"{uri}: not tar://MEMBER::/archive.tar"
-    elif uri is not None and not uri.startswith(("http://", "https://", "tar://", "/")):
+        uri = f"{root}/{path}" if is_remote(root) else os.path.normpath(os.path.join(root, path))
+    elif uri is not None and uri.startswith(("tar://", "range://")) and not _INSIDE.fullmatch(uri):
+        return f"{uri}: not tar://MEMBER::/archive.tar or range://OFFSET+LENGTH::/file"
+    elif uri is not None and not uri.startswith(("http://", "https://", "tar://", "range://", "/")):
         return f"{uri}: not an http(s) URL, a tar's member or an absolute path"
     if not name and uri is None:
         return "neither an id nor a place"
@@ -226,7 +297,7 @@ def _stance(row: dict[str, Any]) -> tuple[bool, float] | str:
     return present, confidence
 
 
-def _resolver(
+def resolver(
     taxonomy: Taxonomy, label_map: LabelMap | None
 ) -> Callable[[str], tuple[int, ...] | str]:
     """A function from a tag's text to its categories, or why there are none; it remembers."""

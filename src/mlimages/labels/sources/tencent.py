@@ -18,8 +18,15 @@ import numpy as np
 from mlimages.errors import InputError
 from mlimages.labels import compiled
 from mlimages.labels.reading import Reading
-from mlimages.labels.sources.files import entries
 from mlimages.labels.sources.line_blocks import BLOCK_BYTES, Block, ahead, blocks_of
+from mlimages.labels.sources.streams import (
+    absolute,
+    files_of,
+    is_folder,
+    name_of,
+    size_of,
+    suffix_of,
+)
 from mlimages.labels.sources.tencent_lines import LineReader, ListOptions, looks_like_a_list
 from mlimages.progress import track
 from mlimages.schemas import READING_FACTS, READING_IMAGES
@@ -57,7 +64,7 @@ def read(
     Raises:
         InputError: no list there, or no folder `images`.
     """
-    lists = _lists(Path(path).absolute())
+    lists = _lists(path)
     if images is not None and not Path(images).is_dir():
         raise InputError(images, "no such folder", "name the folder of the photos")
     downloads = Path(images).absolute() if images is not None else None
@@ -68,9 +75,9 @@ def read(
 
 
 def _read_list(options: ListOptions) -> Iterator[Reading]:
-    file = options.file
-    size = file.stat().st_size
-    blocks = track(blocks_of(file), file.name, total=-(-size // BLOCK_BYTES), unit="blocks")
+    file, name = options.file, name_of(options.file)
+    size = size_of(file)
+    blocks = track(blocks_of(file), name, total=-(-size // BLOCK_BYTES), unit="blocks")
     without_tags = without_place = 0
     for reading in ahead(blocks, _reader(options, size)):
         image = reading.facts["image"].to_numpy()
@@ -84,7 +91,7 @@ def _read_list(options: ListOptions) -> Iterator[Reading]:
         READING_FACTS.empty_table(),
         single_label=options.single_label,
         format="tencent",
-        notes=_notes(file.name, without_tags, without_place),
+        notes=_notes(name, without_tags, without_place),
     )
 
 
@@ -109,20 +116,25 @@ def _notes(name: str, without_tags: int, without_place: int) -> list[str]:
     return notes
 
 
-def _lists(path: Path) -> list[Path]:
+def _lists(path: Path | str) -> list[str]:
     """The file itself, or the lists in a folder, told by their first line."""
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise InputError(path, "no such file or folder", f"name {EXPECTED}")
-    lists = [file for file in entries(path) if file.suffix in (".txt", ".tsv") and _is_list(file)]
+    if not is_folder(path):
+        return [absolute(path)]
+    root = absolute(path).rstrip("/")
+    lists = [
+        file
+        for file in files_of(path)
+        if file.rpartition("/")[0] == root
+        and suffix_of(file) in (".txt", ".tsv")
+        and _is_list(file)
+    ]
     if not lists:
         raise InputError(path, "holds no label list", f"name {EXPECTED}")
     # The release lists some photos twice, by URL and by name: the list that has their URLs first.
-    return sorted(lists, key=lambda file: "url" not in file.name)
+    return sorted(lists, key=lambda file: "url" not in name_of(file))
 
 
-def _is_list(file: Path) -> bool:
+def _is_list(file: str) -> bool:
     for block in blocks_of(file):
         for _, line in block.lines():
             text = line.decode("utf-8", "replace")

@@ -19,7 +19,7 @@ from mlimages.labels.sources.files import IMAGE_SUFFIXES, stem
 from mlimages.labels.sources.line_blocks import Block
 from mlimages.labels.sources.photos import ListedPhotos
 from mlimages.labels.sources.tencent_kernels import MOST_DIGITS, parse_lines
-from mlimages.labels.sources.tencent_lines import LineParser, ListOptions, Tag
+from mlimages.labels.sources.tencent_lines import LineParser, LineReader, ListOptions, Tag
 from mlimages.labels.string_index import all_distinct
 from mlimages.labels.text_kernels import copy_spans
 from mlimages.schemas import FACT_KINDS, NAME, READING_FACTS, READING_IMAGES, READING_REJECTS
@@ -79,6 +79,8 @@ class ColumnReader:
 
     def read(self, block: Block) -> Reading:
         """The images and facts of a block."""
+        if block.wrong:
+            return LineReader(self._options).read(block)
         rejects: dict[int, str] = {}  # by line
         kept = self._parse(block, rejects)
         uris = self._photos.uris(kept.listed, kept.is_url)

@@ -14,6 +14,7 @@ from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import PhotoFinder, split_of_name, stem
 from mlimages.labels.sources.line_blocks import MOST_LINE_BYTES, Block
 from mlimages.labels.sources.photos import uri_of
+from mlimages.labels.sources.streams import is_remote, name_of
 
 DEFAULT_SPLIT, UNLABELLED = "train", "unlabelled"
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
@@ -27,7 +28,7 @@ Tag = tuple[int, float]
 class ListOptions:
     """A list, and how it is to be read: see `tencent.read`."""
 
-    file: Path
+    file: str
     source: str
     num_categories: int
     asked_split: str | None
@@ -37,7 +38,7 @@ class ListOptions:
     @property
     def split(self) -> str:
         """The split of images with tags."""
-        return self.asked_split or split_of_name(self.file.name) or DEFAULT_SPLIT
+        return self.asked_split or split_of_name(name_of(self.file)) or DEFAULT_SPLIT
 
     @property
     def split_without_tags(self) -> str:
@@ -58,7 +59,8 @@ class ListOptions:
     def photos(self) -> PhotoFinder:
         """Looks for photos of paths."""
         # The release's list says data/images/im_0.jpg, relative to the folder above its own.
-        return PhotoFinder([*self.downloads.roots, self.file.parent, self.file.parent.parent])
+        beside = [] if is_remote(self.file) else list(Path(self.file).parents[:2])
+        return PhotoFinder([*self.downloads.roots, *beside])
 
 
 class LineParser:
@@ -116,6 +118,9 @@ class LineReader:
         """The images and facts of a block."""
         options = self._options
         builder = ReadingBuilder(options.source, "tencent", single_label=options.single_label)
+        if block.wrong:
+            builder.reject(f"{options.file}:{block.first}", block.wrong)
+            return builder.build()
         for number, line in block.lines():
             location = f"{options.file}:{number}"
             found = self._parser.parse(line)

@@ -1,0 +1,74 @@
+"""Hugging Face's imagefolder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.labels.sources.writing import column, line_rejects, rejects, tags, write
+from tests.labels.tiny import CAR, DOG, KEYS, PERSON, ROAD, TAXONOMY
+
+from mlimages.errors import InputError
+from mlimages.labels.sources.huggingface import read
+
+
+def test_tables_of_three_kinds_in_folders_of_splits(tmp_path: Path) -> None:
+    write(tmp_path / "train" / "metadata.csv", "file_name,label\na.jpg,dog\nsub/b.jpg,car\n")
+    lines = '{"file_name": "c.jpg", "tags": ["dog", "car"]}\n{"file_name": "d.jpg"}\n'
+    write(tmp_path / "validation" / "metadata.jsonl", lines)
+    (tmp_path / "test").mkdir()
+    table = pa.table({"file_name": ["e.jpg"], "labels": [["road"]]})
+    pq.write_table(table, tmp_path / "test" / "metadata.parquet")
+    reading = read(tmp_path, TAXONOMY)
+    assert tags(reading) == {"e": {ROAD}, "a": {DOG}, "b": {CAR}, "c": {DOG, CAR}, "d": set()}
+    places = dict(zip(column(reading, "id"), column(reading, "uri"), strict=True))
+    assert places["b"] == str(tmp_path / "train" / "sub" / "b.jpg")
+    splits = dict(zip(column(reading, "id"), column(reading, "split"), strict=True))
+    assert splits == {
+        "e": "test", "a": "train", "b": "train", "c": "validation", "d": "validation"
+    }  # fmt: skip
+
+
+def test_class_numbers_need_their_names(tmp_path: Path) -> None:
+    write(tmp_path / "metadata.csv", "file_name,label\na.jpg,1\nb.jpg,2\n")
+    names = write(tmp_path / "names.txt", "person\ncar\n")
+    without = rejects(read(tmp_path, TAXONOMY), tmp_path)
+    assert all("--classes" in reason for reason in without.values())
+    assert len(without) == 2
+    reading = read(tmp_path, TAXONOMY, classes=names)
+    assert tags(reading) == {"a": {CAR}}
+    assert rejects(reading, tmp_path) == {"metadata.csv:3": "class 2 is unknown, there are 2"}
+
+
+def test_another_column_and_a_label_map(tmp_path: Path) -> None:
+    write(tmp_path / "metadata.csv", "file_name,Objects,label\na.jpg,person;dog,ignored\n")
+    reading = read(tmp_path, TAXONOMY, field="Objects", separator=";", label_map="voc")
+    assert tags(reading) == {"a": {PERSON, DOG}}
+    with pytest.raises(InputError, match="no column things"):
+        read(tmp_path, TAXONOMY, field="things")
+
+
+def test_broken_lines_of_json_are_rejects(tmp_path: Path) -> None:
+    good = f'{{"file_name": "a.jpg", "tags": ["{KEYS[DOG]}", "unicorn"]}}'
+    deep = '{"file_name": "b.jpg", "tags": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    nan = '{"file_name": "c.jpg", "confidence": NaN}'
+    lines = [good, deep, nan, "[1]", "{", "", '{"tags": ["car"]}']
+    file = write(tmp_path / "metadata.jsonl", "\n".join(lines) + "\n")
+    reading = read(file, TAXONOMY)
+    assert tags(reading) == {"a": {DOG}}
+    found = rejects(reading, tmp_path)
+    assert "nested too deep" in found["metadata.jsonl:2"]
+    assert "NaN" in found["metadata.jsonl:3"]
+    assert found["metadata.jsonl:4"] == "not a JSON object"
+    assert "not JSON" in found["metadata.jsonl:5"]
+    assert found["metadata.jsonl:6"] == "empty line"
+    assert found["metadata.jsonl:7"] == "neither an id nor a place"
+    assert "unicorn" in line_rejects(reading, tmp_path)["metadata.jsonl:1"]
+
+
+def test_a_folder_without_metadata_is_one_clear_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match="metadata"):
+        read(tmp_path, TAXONOMY)
