@@ -23,7 +23,7 @@ ORDER = [
     ("taxonomy",),
     ("labels",),
     ("images",),
-    ("importing", "completion"),
+    ("importing", "completion", "publishing"),
     ("database",),
     ("pages",),
     ("models", "losses", "metrics"),

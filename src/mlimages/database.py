@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -37,13 +37,18 @@ from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels import explanation, quality, statistics
 from mlimages.labels.absences import single_label_rows
+from mlimages.labels.exports.exporting import ExportReport
+from mlimages.labels.exports.view import TagChoice
+from mlimages.labels.hashing import hashes
 from mlimages.labels.lookup import merged_away
+from mlimages.labels.reconciliation import reconcile
 from mlimages.labels.rules import Rules
 from mlimages.labels.sparse import expand
 from mlimages.labels.splits import SplitReport, split_images
 from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
+from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
 from mlimages.schemas import DUPLICATES
 from mlimages.store import Store
@@ -321,9 +326,27 @@ class Database:
             commit.replace("splits", table)
         return report
 
+    def export(
+        self, format: str, out: Path | str, *, tags: TagChoice = "all", **options: Any
+    ) -> ExportReport:
+        """Write the database in another tool's format, into a new folder; see `publishing`."""
+        return publish(self.store, self.taxonomy, format, out, tags=tags, **options)
+
+    def hash(self) -> hashes.DatabaseHash:
+        """Hashes of what the database says, the same for all who hold the same."""
+        return hashes.hash_store(self.store)
+
+    def compare(self, other: Database) -> hashes.Comparison:
+        """Which tables of two databases differ, and the first images that do."""
+        return hashes.compare(self.store, other.store)
+
     def check(self) -> CheckReport:
-        """Verify checksums, and that all counts reconcile."""
-        return check_store(self.store)
+        """Verify checksums, that all counts reconcile, and every row of the tables of labels."""
+        report = check_store(self.store)
+        if any(name == "files" and not good for name, good, _ in report.checks):
+            return report
+        checks = report.checks + reconcile(self.store, self.taxonomy)
+        return CheckReport(all(good for _, good, _ in checks), checks)
 
     def _take(self, rows: np.ndarray) -> Selection:
         """The tags of some images, ascending, a partition at a time."""

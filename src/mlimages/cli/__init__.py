@@ -43,6 +43,8 @@ COMMANDS: dict[str, Command] = {
     "split": Command("split:split", "deal images out to train and validation, by category"),
     "explain": Command("explain:explain", "say why an image has each of its tags"),
     "pack": Command("pack:pack", "pack image bytes into shards"),
+    "export": Command("export:export", "write it in another tool's format"),
+    "hash": Command("hash_:hash_", "prove that two databases hold the same"),
     "check": Command("check:check", "verify checksums and reconcile counts"),
     "train": Command("train:train", "train a network on a database"),
     "evaluate": Command("evaluate:evaluate", "measure a network on a split"),
