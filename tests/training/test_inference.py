@@ -10,6 +10,7 @@ import torch
 from tests.training.fakes import FakeDatabase, tiny_recipe
 
 from mlimages.errors import CheckpointError, InputError
+from mlimages.models.interface import run_batches
 from mlimages.models.resnet import ResNet
 from mlimages.schemas import PREDICTIONS
 from mlimages.training.evaluation import evaluate, training_frequencies
@@ -17,7 +18,6 @@ from mlimages.training.inference import (
     LoadedModel,
     choose_device,
     load_model,
-    run_batches,
 )
 from mlimages.training.loop import train
 from mlimages.training.prediction import predict

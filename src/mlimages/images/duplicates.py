@@ -246,6 +246,8 @@ def _unsaid(own: pa.Table, copies: pa.Table) -> pa.Table:
         return copies
     keys = ["row", "category", "source", "present"]
     # The most confident of several copies.
+    # Sorting and grouping want plain strings.
+    copies = copies.set_column(2, "source", copies["source"].cast(pa.string()))
     best = copies.group_by(keys).aggregate([("confidence", "max")])
     best = best.rename_columns([*keys, "confidence"]).sort_by([(key, "ascending") for key in keys])
     own = own.filter(pc.is_in(own["row"], pc.unique(best["row"])))

@@ -65,7 +65,7 @@ class SeenPredictions:
         self.store, self.hierarchy = store, hierarchy
         self.predictions = _checked(predictions)
         count = store.num_rows("images")
-        listed = recorded_rows(predictions.schema.empty_table(), count)
+        listed = recorded_rows(predictions.schema, count)
         self.seen = _rows_in(predictions, count) if listed is None else listed
         self.seen &= ~merged_away(store)
 

@@ -151,6 +151,7 @@ def _add(first: Counts, second: Counts) -> Counts:
 def _count_facts(store: Store, number: int, counts: TagCounts) -> None:
     table = store.table("facts", ["source", "present", "kind"], number)
     said = table.filter(pc.not_equal(table["kind"], "duplicate")).select(["source", "present"])
+    said = said.unify_dictionaries()  # each file brings its own
     grouped = pa.TableGroupBy(said, ["source", "present"]).aggregate([([], "count_all")])
     for record in grouped.to_pylist():
         counts.facts[(record["source"], record["present"])] += record["count_all"]
