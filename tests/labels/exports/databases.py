@@ -149,6 +149,7 @@ def held(db: Database, tags: TagChoice = "all") -> dict[str, dict[str, Any]]:
                 TAXONOMY.keys[c]: confidence if tags == "all" else present[TAXONOMY.keys[c]]
                 for c, confidence, _, _ in kept
             },
+            "categories": {TAXONOMY.keys[c] for c, _, _, _ in kept},
             "reasons": {TAXONOMY.keys[c]: reason for c, _, reason, _ in kept},
             "because": {TAXONOMY.keys[c]: TAXONOMY.keys[b] for c, _, _, b in kept},
             "absent": {key_of(f) for f in said if not f["present"]},

@@ -98,17 +98,13 @@ def read_webdataset(folder: Path) -> Found:
                     continue
                 sample = json.load(archive.extractfile(member))  # type: ignore[arg-type]
                 assert member.name == sample["id"] + ".json"
-                keys = sample["tags"]
                 reasons = ["asserted", "ancestor", "cooccurrence"]
                 facts = [(c, s, k, p, float(np.float32(v))) for c, s, k, p, v in sample["facts"]]
-                values = [float(np.float32(value)) for value in sample["confidences"]]
                 found[sample["id"]] = {
                     "split": sample["split"],
-                    "tags": dict(zip(keys, values, strict=True)),
-                    "reasons": {
-                        k: reasons.index(r) for k, r in zip(keys, sample["reasons"], strict=True)
-                    },
-                    "because": dict(zip(keys, sample["because"], strict=True)),
+                    "tags": {k: float(np.float32(v)) for k, v in sample["tags"].items()},
+                    "reasons": {k: reasons.index(r) for k, r in sample["reasons"].items()},
+                    "because": sample["because"],
                     "facts": sorted(facts),
                     "url": next(iter(sample["uris"]), None),
                     "sources": sorted(sample["sources"]),

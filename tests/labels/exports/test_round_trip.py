@@ -27,8 +27,9 @@ from tests.labels.exports.databases import (
 )
 from tests.labels.tiny import TAXONOMY
 
+from mlimages.labels.exports.values import LABEL_MAP
 from mlimages.labels.exports.view import TagChoice
-from mlimages.labels.sources import tencent
+from mlimages.labels.sources import coco, open_images, tencent, tfrecord, webdataset
 from mlimages.labels.streams import Readings, chunks_of
 
 
@@ -70,6 +71,17 @@ def from_reading(readings: Readings) -> readers.Found:
                 image["verified"].add(key)
             else:
                 image["tags"][key] = fact["confidence"]
+    for image in found.values():
+        image["categories"] = {*image["tags"], *image["verified"]}
+    return found
+
+
+def read_coco_again(folder: Path) -> readers.Found:
+    """A file a split; COCO's reader takes no scores."""
+    found: readers.Found = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.name != "croissant.json":
+            found |= from_reading(coco.read(path, TAXONOMY, label_map=folder / LABEL_MAP))
     return found
 
 
@@ -78,6 +90,28 @@ CASES = {
     "tencent": Case("tencent", readers.read_tencent, ("split", "tags", "url")),
     "tencent, by its own reader": Case(
         "tencent", lambda folder: from_reading(tencent.read(folder, TAXONOMY)), ("tags", "url")
+    ),
+    "tfrecord, by its own reader": Case(
+        "tfrecord",
+        lambda folder: from_reading(tfrecord.read(folder, TAXONOMY)),
+        ("tags",),
+        images=True,
+    ),
+    "open_images, by its own reader": Case(
+        "open_images",
+        lambda folder: from_reading(
+            open_images.read(folder, TAXONOMY, label_map=folder / LABEL_MAP)
+        ),
+        ("url", "absent", "verified", "licence", "author"),
+    ),
+    "webdataset, by its own reader": Case(
+        "webdataset",
+        lambda folder: from_reading(webdataset.read(folder, TAXONOMY)),
+        ("tags", "licence", "author"),
+        images=True,
+    ),
+    "coco, by its own reader": Case(
+        "coco", read_coco_again, ("categories", "url", "width", "height")
     ),
     "tfrecord": Case("tfrecord", readers.read_tfrecord, ("split", "tags"), images=True),
     "tfrecord, sparse": Case(

@@ -3,7 +3,9 @@
 pycocotools opens it; what needs boxes (its evaluation, `annToMask`) does not work. Ids of images
 are the database's rows, ids of categories its indices. Beyond COCO's fields an annotation has
 `score`, its confidence, and a category has `key`, which no other shares; `supercategory` is the
-parent in the forest. `image_level: true` in `info` says that there are no boxes.
+parent in the forest. `image_level: true` in `info` says that there are no boxes. label-map.tsv
+leads from the names to the categories. Most readers of COCO take silence about a category for its
+absence; here it is unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mlimages.labels.exports.files import json_text, part_name
-from mlimages.labels.exports.values import public_uris, short, unique_names
+from mlimages.labels.exports.values import (
+    LABEL_MAP,
+    public_uris,
+    short,
+    unique_names,
+    write_label_map,
+)
 from mlimages.labels.exports.view import Block, View
 
 CARRIES = frozenset({"confidences", "ids", "splits", "urls", "licence", "sizes", "hierarchy"})
@@ -24,6 +32,8 @@ _PARTS = ("images", "annotations")
 def write(view: View, folder: Path) -> None:
     """Write SPLIT.json, and with the images' bytes images/ID.jpg, into `folder`."""
     categories = _categories(view)
+    names = [category["name"] for category in categories]
+    write_label_map(folder / LABEL_MAP, names, view.taxonomy)
     files: dict[str, _Split] = {}
     try:
         for block in view.blocks("annotations"):

@@ -4,6 +4,7 @@
     SPLIT-annotations-machine-imagelabels.csv   the same, confidences between 0 and 1
     SPLIT-images-with-labels-with-rotation.csv  ImageID,Subset,OriginalURL,...,OriginalMD5,...
     class-descriptions.csv                      LabelName,DisplayName
+    label-map.tsv                               from LabelName to the category, to import it again
 
 The human file holds what a person verified: facts of the kinds `verified` and `correction`, and
 every absence that is stated. All other tags are in the machine file, whoever gave them: nobody
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from mlimages.labels.exports.files import part_name
-from mlimages.labels.exports.values import confidence_text, public_uris
+from mlimages.labels.exports.values import LABEL_MAP, confidence_text, public_uris, write_label_map
 from mlimages.labels.exports.view import Block, View
 from mlimages.labels.sparse import contains, make_keys
 from mlimages.schemas import FACT_KINDS
@@ -65,6 +66,7 @@ _HUMAN_KINDS = [FACT_KINDS.index(kind) for kind in ("verified", "correction")]
 def write(view: View, folder: Path) -> None:
     """Write the files of each split into `folder`."""
     names = [label_name(category.key) for category in view.taxonomy.categories]
+    write_label_map(folder / LABEL_MAP, names, view.taxonomy)
     with ExitStack() as stack:
         writers: dict[tuple[str, str], Any] = {}
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,9 @@ from numpy.typing import NDArray
 
 from mlimages.schemas import IMAGES
 from mlimages.taxonomy.categories import Taxonomy
+from mlimages.taxonomy.mapping import HEADER
 
+LABEL_MAP = "label-map.tsv"
 _USUAL = ("row", "id", "sources", "uris", "licence", "author", "width", "height")
 EXTRA_COLUMNS = tuple(name for name in IMAGES.names if name not in _USUAL)
 """Columns of schemas.IMAGES beyond the usual: details of the original that some sources give."""
@@ -43,6 +48,19 @@ def is_public(uris: pa.Array) -> NDArray[np.bool_]:
     for scheme in _LOCAL:
         found = pc.and_not(found, pc.starts_with(uris, scheme))
     return found.to_numpy(zero_copy_only=False)
+
+
+def write_label_map(path: Path, labels: Sequence[str], taxonomy: Taxonomy) -> None:
+    """Write what an export calls each category as a label map (`mlimages import --map`).
+
+    A label that the map cannot hold, with a TAB or a line break, is left out.
+    """
+    lines = [HEADER] + [
+        f"{label}\t{key}\texact\t"
+        for label, key in zip(labels, taxonomy.keys, strict=True)
+        if not re.search(r"[\t\r\n]", label)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def unique_names(taxonomy: Taxonomy) -> list[str]:

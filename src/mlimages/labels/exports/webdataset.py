@@ -1,8 +1,8 @@
 """WebDataset tars with the labels inside: ID.json, and with the images' bytes ID.jpg before it.
 
     {"id": ..., "split": ..., "uris": [...], "sources": [...], "licence": ..., "author": ...,
-     "width": ..., "height": ..., "tags": [key, ...], "confidences": [...], "reasons": [...],
-     "because": [key, ...], "facts": [[key, source, kind, present, confidence], ...]}
+     "width": ..., "height": ..., "tags": {key: confidence}, "reasons": {key: rule},
+     "because": {key: key}, "facts": [[key, source, kind, present, confidence], ...]}
 
 and what else the database knows of the original: its title, length, checksum.
 
@@ -63,6 +63,7 @@ def _samples(block: Block, keys: tuple[str, ...]) -> list[dict[str, Any]]:
     because = [keys[category] for category in tags.because.tolist()]
     confidences = [short(confidence) for confidence in tags.confidences.tolist()]
     reasons = [TAG_REASONS[reason] for reason in tags.reasons.tolist()]
+    values: dict[str, list[Any]] = {"tags": confidences, "reasons": reasons, "because": because}
     columns = (facts.categories, facts.sources, facts.kinds, facts.present, facts.confidences)
     said = [
         [keys[category], facts.source_names[source], FACT_KINDS[kind], present, short(confidence)]
@@ -79,10 +80,10 @@ def _samples(block: Block, keys: tuple[str, ...]) -> list[dict[str, Any]]:
                 "split": block.splits[i],
                 "uris": public_uris(record["uris"]),
                 **{name: record[name] for name in _FIELDS},
-                "tags": names[begin:end],
-                "confidences": confidences[begin:end],
-                "reasons": reasons[begin:end],
-                "because": because[begin:end],
+                **{
+                    field: dict(zip(names[begin:end], listed[begin:end], strict=True))
+                    for field, listed in values.items()
+                },
                 "facts": said[bounds[i] : bounds[i + 1]],
             }
         )
