@@ -11,7 +11,7 @@ What a correction has settled is counted apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,12 +79,12 @@ def find_contradictions(store: Store, hierarchy: Hierarchy, limit: int = 50) -> 
     }
     away = merged_away(store)
     for number in track(store.partitions("facts"), "looking for contradictions", unit="partitions"):
-        said = _Said(store, number, names, hierarchy, away)
+        said = _Said(store, number, names, hierarchy, away, exhaustive)
         found.settled += said.settled
         rows: list[NDArray[np.int32]] = []
         for kind, facts, absent, denied_by in (
             *said.denied(),
-            *said.silent(store, number, exhaustive),
+            *said.silent(),
         ):
             rows.append(said.rows[facts])
             found.counts[kind] += len(facts)
@@ -121,9 +121,16 @@ class _Said:
         names: list[str],
         hierarchy: Hierarchy,
         away: NDArray[np.bool_],
+        exhaustive: dict[str, NDArray[np.int64]],
     ) -> None:
+        self.names, self.exhaustive = names, exhaustive
+        self.annotated = _annotated(store, number, exhaustive)
         facts = store.table("facts", partition=number)
-        facts = facts.filter(pa.array(~away[facts["row"].to_numpy()]))
+        # Most images have no absent fact and no source whose silence counts: they are left out.
+        denied = facts.filter(pc.invert(facts["present"]))["row"].to_numpy()
+        matters = np.unique(np.concatenate([denied, *self.annotated.values()]))
+        rows = facts["row"].to_numpy()
+        facts = facts.filter(pa.array(contains(matters, rows) & ~away[rows]))
         present = facts["present"].to_numpy()
         keys = make_keys(facts["row"].to_numpy(), facts["category"].to_numpy())
         sources = pc.index_in(facts["source"], pa.array(names)).to_numpy().astype(np.int64)
@@ -156,26 +163,30 @@ class _Said:
             absent = categories_of(self.above[match[chosen]])
             yield kind, self.owner[match[chosen]], absent, self.absent_sources[denial[chosen]]
 
-    def silent(
-        self, store: Store, number: int, exhaustive: dict[str, NDArray[np.int64]]
-    ) -> Iterator[Found]:
+    def silent(self) -> Iterator[Found]:
         """Present facts that a source's silence denies."""
-        if not exhaustive:
-            return
-        images = store.table("images", ["row", "sources"], number)
-        names = store.table("sources", ["source"])["source"].to_pylist()
-        lists = images["sources"].combine_chunks()
-        parents, said_by = lists.value_parent_indices().to_numpy(), lists.flatten()
-        for name, categories in exhaustive.items():
-            source = names.index(name)
-            own = parents[pc.equal(said_by, name).to_numpy(zero_copy_only=False)]
-            annotated = np.unique(images["row"].to_numpy()[own])
+        for name, categories in self.exhaustive.items():
+            source = self.names.index(name)
             named = np.unique(self.above[self.sources[self.owner] == source])
             place = np.flatnonzero(np.isin(categories_of(self.above), categories))
-            place = place[contains(annotated, rows_of(self.above[place]))]
+            place = place[contains(self.annotated[name], rows_of(self.above[place]))]
             place = place[~contains(named, self.above[place])]
             said = np.full(len(place), source)
             yield "silence", self.owner[place], categories_of(self.above[place]), said
+
+
+def _annotated(store: Store, number: int, sources: Iterable[str]) -> dict[str, NDArray[np.int32]]:
+    """Rows of a partition that each of some sources annotated, ascending."""
+    if not sources:
+        return {}
+    images = store.table("images", ["row", "sources"], number)
+    lists = images["sources"].combine_chunks()
+    rows, said_by = images["row"].to_numpy(), lists.flatten()
+    owners = rows[lists.value_parent_indices().to_numpy()]
+    return {
+        name: np.unique(owners[pc.equal(said_by, name).to_numpy(zero_copy_only=False)])
+        for name in sources
+    }
 
 
 def _count_sources(
