@@ -12,6 +12,7 @@ import pytest
 from tests.object_store import served_bucket
 from tests.tiny import make_tiny_data
 
+from mlimages.cli import run
 from mlimages.database import Database
 from mlimages.errors import DatabaseError, InputError, StorageError
 from mlimages.labels.sources import imagenet, table
@@ -138,6 +139,27 @@ def test_the_chain_runs_in_an_object_store(bucket: str, tmp_path: Path) -> None:
     assert there.explain("n02084071_0").lines() == here.explain("n02084071_0").lines()
     for row in (0, 23):
         assert there.reader().read(row) == here.reader().read(row)
+
+
+def test_the_commands_take_a_database_in_an_object_store(
+    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_tiny_data(tmp_path, images_a_class=3)
+    db = f"{bucket}/commands"
+    for line in (
+        f"import imagenet {data.imagenet} {db}",
+        f"import table {data.table} {db}",
+        f"complete {db}",
+        f"pack {db}",
+        f"statistics {db}",
+        f"explain {db} n02084071_0",
+        f"split {db} --validation 0.2",
+        f"export tencent {db} {tmp_path / 'out'}",
+        f"hash {db}",
+        f"check {db}",
+    ):
+        assert run(line.split()) == 0, capsys.readouterr().err
+    assert "24" in capsys.readouterr().out
 
 
 def test_what_a_service_refuses_is_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

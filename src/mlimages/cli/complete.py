@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import Positional
 
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit
 
 
 def complete(
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     hierarchy: Literal["tencent", "wordnet"] = "tencent",
     predictions: Annotated[Path | None, tyro.conf.arg(metavar="P.parquet")] = None,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import Positional
 
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit
 
 
 def duplicates(
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     undo: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from tyro.conf import Positional
 
+from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SHOWN = 10
 
 
 def quality(
-    db: Annotated[Positional[Path], tyro.conf.arg(metavar="DB", help="The database.")],
+    db: DatabasePath,
     *,
     predictions: Annotated[Path | None, tyro.conf.arg(metavar="P.parquet")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
