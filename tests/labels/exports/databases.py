@@ -66,7 +66,9 @@ def name_of(number: int) -> str:
     return f"img{number}_o"
 
 
-def build(root: Path, images: list[Sample], order: int = 1, partition_rows: int = 5) -> Database:
+def build(
+    root: Path | str, images: list[Sample], order: int = 1, partition_rows: int = 5
+) -> Database:
     """A completed database; `order` -1 takes images and sources in the other order."""
     db = Database.create(root, TAXONOMY, partition_rows=partition_rows)
     for source in ("first", "second")[::order]:

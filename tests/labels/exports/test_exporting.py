@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import csv
 import json
+import tarfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,8 +17,10 @@ from mlimages.database import Database
 from mlimages.errors import DatabaseError, InputError, UsageError
 from mlimages.labels.exports.exporting import EXPORTS
 from mlimages.labels.exports.tencent import DICTIONARY
+from mlimages.labels.exports.values import LABEL_MAP
 from mlimages.labels.reading import ReadingBuilder
-from mlimages.labels.sources import tencent
+from mlimages.labels.sources import open_images, tencent
+from mlimages.labels.streams import joined
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 from mlimages.taxonomy.sensitivity import sensitive_wnids
 from mlimages.taxonomy.wordnet import PERSON
@@ -262,3 +266,63 @@ def test_parquet_row_groups_with_bytes_stay_small(db: Database, tmp_path: Path) 
     for path in (tmp_path / "out" / "data").glob("*.parquet"):
         file = pq.ParquetFile(path)
         assert max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)) <= 256
+
+
+DETAILS = {
+    "title": "A dog",
+    "landing_url": "https://example.org/dog",
+    "bytes": 321,
+    "md5": "00112233445566778899aabbccddeeff",
+    "rotation": 90.0,
+}
+
+
+@pytest.fixture(scope="module")
+def detailed(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """An image of which a source says all that Open Images does."""
+    builder = ReadingBuilder("first", "table")
+    place = builder.add_image(
+        "list:1", "https://example.org/dog.jpg", "dog", licence=BY, author="Ann", **DETAILS
+    )
+    assert place is not None
+    builder.add_fact(place, DOG)
+    root = tmp_path_factory.mktemp("detailed") / "DB"
+    db = Database.create_from(root, TAXONOMY, builder.build())[0]
+    db.complete()
+    return db
+
+
+def test_open_images_files_hold_the_original_s_details(detailed: Database, tmp_path: Path) -> None:
+    detailed.export("open_images", tmp_path / "out")
+    path = tmp_path / "out" / "train-images-with-labels-with-rotation.csv"
+    with open(path, newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["Title"], row["OriginalLandingURL"]) == ("A dog", "https://example.org/dog")
+    assert (row["OriginalSize"], row["Rotation"]) == ("321", "90.0")
+    assert base64.b64decode(row["OriginalMD5"]).hex() == DETAILS["md5"]
+    taxonomy_map = tmp_path / "out" / LABEL_MAP
+    reading = joined(open_images.read(tmp_path / "out", TAXONOMY, label_map=taxonomy_map))
+    (image,) = reading.images.to_pylist()
+    assert {name: image[name] for name in DETAILS} == DETAILS
+
+
+def test_formats_with_room_hold_the_original_s_details(detailed: Database, tmp_path: Path) -> None:
+    assert dict(detailed.export("tencent", tmp_path / "lists").not_carried)["md5 of 1 images"] == 1
+    detailed.export("huggingface", tmp_path / "parquet")
+    (path,) = (tmp_path / "parquet" / "data").glob("*.parquet")
+    (row,) = pq.read_table(path).to_pylist()
+    assert {name: row[name] for name in DETAILS} == DETAILS
+    detailed.export("webdataset", tmp_path / "tars")
+    (path,) = (tmp_path / "tars").glob("*.tar")
+    with tarfile.open(path) as archive:
+        sample = json.load(archive.extractfile("dog.json"))  # type: ignore[arg-type]
+    assert {name: sample[name] for name in DETAILS} == DETAILS
+    (line,) = (tmp_path / "tars" / "attribution.csv").read_text().splitlines()[1:]
+    assert "https://example.org/dog,A dog,Ann" in line
+
+
+def test_splits_that_hugging_face_cannot_name_are_counted(tmp_path: Path) -> None:
+    db = build(tmp_path / "DB", [Sample(split="odd / split", facts={"first": []})])
+    report = write(db, "huggingface", tmp_path / "out")
+    assert ("the exact split names of 1 images", 1) in report.not_carried
+    assert (tmp_path / "out" / "data" / "odd___split-00000.parquet").is_file()

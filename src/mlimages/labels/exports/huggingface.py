@@ -28,6 +28,7 @@ CARRIES = frozenset(
     | {"further_urls", "licence", "author", "sizes", *EXTRA_COLUMNS}
 )
 IMAGES_A_GROUP = 256  # of a row group with image bytes
+SPLIT_NAMES = "the exact split names of {n} images"
 WITHOUT_BYTES = "{n} images whose bytes are not packed"
 _DETAILS = ("licence", "author", "width", "height", *EXTRA_COLUMNS)
 _CLASSES = pa.list_(pa.int64())
@@ -73,6 +74,8 @@ def write(view: View, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
                 codes = np.array(part.splits)
                 for split in sorted(set(part.splits)):
                     name = split_name(split)
+                    if name != split:
+                        view.lose(SPLIT_NAMES, int((codes == split).sum()))
                     counts[name] = counts.get(name, 0) + int((codes == split).sum())
                     writer = series.writer(name)
                     assert isinstance(writer, _ParquetWriter)
