@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,export,dev]"
 	touch $@
 
 clean:
