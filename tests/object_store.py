@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,12 +12,10 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-BUCKET = "bucket"
-
 
 @contextmanager
 def served_bucket() -> Iterator[str]:
-    """Serve an empty bucket; yields the address `s3://bucket`."""
+    """Serve an empty bucket; yields its address."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -28,9 +27,10 @@ def served_bucket() -> Iterator[str]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         fsspec.config.conf.pop("s3", None)
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir(BUCKET)
+        bucket = f"bucket-{uuid.uuid4().hex[:12]}"  # servers of one process share their content
+        s3fs.S3FileSystem().mkdir(bucket)
         try:
-            yield f"s3://{BUCKET}"
+            yield f"s3://{bucket}"
         finally:
             server.stop()
             s3fs.S3FileSystem.clear_instance_cache()

@@ -28,7 +28,7 @@ def test_export_says_what_is_not_carried(
 ) -> None:
     assert run(["export", "coco", str(root / "one"), str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "coco: 2 images with 6 tags in 4 files" in printed
+    assert "coco: 2 images with 6 tags in 5 files" in printed
     assert "not carried:\n  the rules that gave 4 tags\n" in printed
     assert run(["export", "coco", str(root / "one"), str(tmp_path / "out2"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
