@@ -111,14 +111,14 @@ def test_blocks_of_the_compiled_rules_do_not_change_the_result(world: World, cau
 
 
 def test_many_categories_over_several_words_of_the_map_are_sorted() -> None:
-    # A chain of 9,000 categories numbered in a scattered order: every tag has its own word and bit.
-    order = np.random.default_rng(0).permutation(9_000)
+    # A chain of 300 categories scattered over 9,000 numbers: longer than edges are counted.
+    order = np.random.default_rng(0).permutation(9_000)[:300]
     hierarchy = Hierarchy.from_edges(9_000, order[1:], order[:-1])
-    said = [(1, int(order[place]), "first", True, 0.5, "asserted") for place in (4_000, -1)]
+    said = [(1, int(order[place]), "first", True, 0.5, "asserted") for place in (150, -1)]
     facts = facts_table(said)
     tags = derive_tags(facts, 2, hierarchy)
-    assert tags.indptr.tolist() == [0, 0, 9_000]
-    assert np.array_equal(tags.categories, np.arange(9_000))
+    assert tags.indptr.tolist() == [0, 0, 300]
+    assert np.array_equal(tags.categories, np.sort(order))
 
 
 @settings(max_examples=40, deadline=None)
