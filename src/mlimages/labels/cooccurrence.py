@@ -37,7 +37,14 @@ from mlimages.labels.counting import Causes, PairCounter, ascend, choose_probabl
 from mlimages.labels.facts import check_range
 from mlimages.labels.predictions import Predictions
 from mlimages.labels.rules import Rules, derive_tags
-from mlimages.labels.sparse import Keys, categories_of, contains, make_keys, rows_of, upward
+from mlimages.labels.sparse import (
+    Keys,
+    categories_of,
+    make_keys,
+    related,
+    rows_of,
+    upward,
+)
 from mlimages.schemas import COOCCURRENCE
 from mlimages.taxonomy.hierarchy import Hierarchy
 
@@ -280,17 +287,8 @@ def _strong(
         keep = (counts / images > rules.minimum_ratio) & (images >= rules.least_images)
         found.append((keys[keep], counts[keep], images[keep]))
     pairs, counts, images = (np.concatenate(column) for column in zip(*found, strict=True))
-    apart = ~_related(pairs, hierarchy)
+    apart = ~related(pairs, hierarchy)
     columns = (rows_of(pairs), categories_of(pairs), images, counts, counts / images)
     table = pa.table([column[apart] for column in columns], schema=COOCCURRENCE)
     filters |= {"observed": observed, "frequent": len(pairs), "unrelated": table.num_rows}
     return PairSearch(table, int(said.counted.sum()), filters)
-
-
-def _related(pairs: Keys, hierarchy: Hierarchy) -> NDArray[np.bool_]:
-    """Which pairs (i, j) a path joins: equal, or one an ancestor of the other."""
-    table = upward(hierarchy)
-    sizes = np.diff(table.indptr)
-    known = make_keys(np.repeat(np.arange(len(sizes)), sizes), table.ancestors)
-    first, second = rows_of(pairs), categories_of(pairs)
-    return contains(known, pairs) | contains(known, make_keys(second, first))

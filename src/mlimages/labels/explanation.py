@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlimages.errors import InputError
 from mlimages.labels.facts import present_facts
 from mlimages.labels.sparse import upward
-from mlimages.labels.statistics import check_tags_are_current
 from mlimages.schemas import TAG_REASONS
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
@@ -142,7 +142,8 @@ def explain(
     own_facts, own_tags, own_images = (
         table.filter(pc.equal(table["row"], row)) for table in (facts, tags, images)
     )
-    check_tags_are_current(own_tags.num_rows, own_images.num_rows)
+    if own_tags.num_rows == 0:
+        raise InputError(f"image of row {row}", "has no tags yet", "run: mlimages complete DB")
     tags_found, image = own_tags.to_pylist()[0], own_images.to_pylist()[0]
     hide = not include_sensitive
     known = set(tags_found["categories"])

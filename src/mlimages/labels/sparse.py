@@ -99,3 +99,12 @@ class Upward:
 def upward(hierarchy: Hierarchy) -> Upward:
     """The `Upward` table of a hierarchy, kept for the next call."""
     return Upward(hierarchy)
+
+
+def related(pairs: Keys, hierarchy: Hierarchy) -> NDArray[np.bool_]:
+    """Which keys (i, j) of two categories a path joins: equal, or one an ancestor of the other."""
+    table = upward(hierarchy)
+    sizes = np.diff(table.indptr)
+    known = make_keys(np.repeat(np.arange(len(sizes)), sizes), table.ancestors)
+    first, second = rows_of(pairs), categories_of(pairs)
+    return contains(known, pairs) | contains(known, make_keys(second, first))

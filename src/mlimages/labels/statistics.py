@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.errors import InputError
 from mlimages.labels.long_tail import LongTail, measure_long_tail
 from mlimages.labels.tag_counts import NO_SPLIT_NAME, TagCounts, count_tags
 from mlimages.schemas import TAG_REASONS
@@ -187,16 +186,6 @@ def compare_with_published(counted: Statistics) -> list[dict[str, Any]]:
         {"label": label, "here": here, "published": counted.published[name], "digits": digits}
         for label, name, here, digits in rows
     ]
-
-
-def check_tags_are_current(tagged: int, images: int) -> None:
-    """Raise InputError unless tags were derived for all images."""
-    if tagged != images:
-        raise InputError(
-            "tags",
-            f"derived for {tagged:,} images, the database has {images:,} by now",
-            "run: mlimages complete DB",
-        )
 
 
 def _named(by_reason: NDArray[np.int64]) -> dict[str, int]:

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.lookup import merged_away
-from mlimages.labels.sparse import Keys, categories_of, contains, make_keys, rows_of, upward
+from mlimages.labels.sparse import (
+    Keys,
+    categories_of,
+    make_keys,
+    related,
+    rows_of,
+)
 from mlimages.labels.tag_blocks import TagBlock, tag_blocks
 from mlimages.labels.tags import COOCCURRENCE
 from mlimages.store import Store
@@ -138,14 +144,6 @@ def pair_parts(block: TagBlock, most: int = _PAIRS_AT_ONCE) -> list[TagBlock]:
     return [block.take(np.arange(start, end)) for start, end in pairwise(edges.tolist())]
 
 
-def related(first: NDArray, second: NDArray, hierarchy: Hierarchy) -> NDArray[np.bool_]:
-    """Which pairs a path joins: equal, or one an ancestor of the other."""
-    table = upward(hierarchy)
-    sizes = np.diff(table.indptr)
-    known = make_keys(np.repeat(np.arange(len(sizes)), sizes), table.ancestors)
-    return contains(known, make_keys(first, second)) | contains(known, make_keys(second, first))
-
-
 @dataclass
 class _PairCounter:
     """Sparse counts in sorted runs of growing length, merged as in a log-structured tree."""
@@ -158,7 +156,7 @@ class _PairCounter:
             first, second = pairs_of(part)
             pairs = make_keys(part.categories[first], part.categories[second])
             keys, counts = np.unique(pairs, return_counts=True)
-            apart = ~related(rows_of(keys), categories_of(keys), self.hierarchy)
+            apart = ~related(keys, self.hierarchy)
             self.runs.append((keys[apart], counts[apart]))
             while len(self.runs) > 1 and len(self.runs[-2][0]) <= 2 * len(self.runs[-1][0]):
                 self._merge_last()
