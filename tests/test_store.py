@@ -234,10 +234,14 @@ def test_damage_is_found_and_named(tmp_path: Path) -> None:
         ("[]", "damaged"),
         ("\x00\xff", "damaged"),
         (
-            '{"generation": 1, "format_version": 1, "files": {"x": [{"path": 5}]}, "info": {}}',
+            '{"generation": 1, "format_version": 2, "files": {"x": [{"path": 5}]}, "info": {}}',
             "damaged",
         ),
         ('{"generation": 1, "format_version": 99, "files": {}, "info": {}}', "format version 99"),
+        (
+            '{"generation": 1, "format_version": 1, "files": {}, "info": {}}',
+            "format version 1, this",
+        ),
     ],
 )
 def test_a_damaged_manifest_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:
