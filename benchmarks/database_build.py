@@ -27,8 +27,8 @@ from inputs.ml_images import Inputs, draw, write_lists
 from peers import arrays, relational
 
 from mlimages.database import Database
-from mlimages.labels.cooccurrence import Labelled, find_pairs
-from mlimages.labels.rules import Rules, derive_tags
+from mlimages.labels.derivation.cooccurrence import Labelled, find_pairs
+from mlimages.labels.derivation.rules import Rules, derive_tags
 from mlimages.labels.sources import tencent
 from mlimages.labels.sparse import upward
 from mlimages.manifest import PARTITION_ROWS

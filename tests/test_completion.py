@@ -14,7 +14,7 @@ from tests.labels.reference import World
 from tests.labels.worlds import derived, facts_table, sources_table, worlds
 
 from mlimages.database import Database
-from mlimages.labels.rules import Rules
+from mlimages.labels.derivation.rules import Rules
 from mlimages.reports import CompletionReport
 from mlimages.schemas import HIERARCHY, IMAGES, PREDICTIONS
 from mlimages.store import Store

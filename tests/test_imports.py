@@ -75,7 +75,7 @@ def test_every_module_has_a_place_in_the_order() -> None:
     ("statement", "forbidden"),
     [
         ("mlimages.taxonomy.categories", "torch"),
-        ("mlimages.labels.rules", "torch"),
+        ("mlimages.labels.derivation.rules", "torch"),
         ("mlimages.images.packing", "torch"),
         ("mlimages.database", "torch"),
         ("mlimages.pages.statistics", "torch"),

@@ -3,8 +3,8 @@
 DuckDB: https://duckdb.org/docs/stable/guides/performance/how_to_tune_workloads (no insertion order
 to keep, threads set) and https://duckdb.org/docs/stable/guides/python/import_arrow (Arrow is
 scanned in place). Polars: https://docs.pola.rs/user-guide/concepts/streaming/ (the streaming
-engine). A support's worth is one number as in `mlimages.labels.ranks`: one `max` finds the
-strongest.
+engine). A support's worth is one number as in `mlimages.labels.derivation.ranks`: one `max` finds
+the strongest.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from mlimages.checking import facts_fingerprint
 from mlimages.errors import InputError
-from mlimages.labels import cooccurrence
 from mlimages.labels.absences import Absences, silences, single_label_rows, verified_absences
-from mlimages.labels.rules import Rules, derive_tags
+from mlimages.labels.derivation import cooccurrence
+from mlimages.labels.derivation.rules import Rules, derive_tags
 from mlimages.labels.sparse import Upward, expand, upward
 from mlimages.progress import track
 from mlimages.reports import CompletionReport

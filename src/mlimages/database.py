@@ -35,16 +35,18 @@ from mlimages.images.duplicates import (
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
-from mlimages.labels import explanation, quality, statistics
 from mlimages.labels.absences import single_label_rows
+from mlimages.labels.checks.reconciliation import reconcile
+from mlimages.labels.derivation import explanation
+from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import hashes
 from mlimages.labels.lookup import merged_away
-from mlimages.labels.reconciliation import reconcile
-from mlimages.labels.rules import Rules
+from mlimages.labels.quality.examining import QualityReport, examine
 from mlimages.labels.sparse import expand
-from mlimages.labels.splits import SplitReport, split_images
+from mlimages.labels.splits.splitting import SplitReport, split_images
+from mlimages.labels.statistics.summary import Statistics, compute
 from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
@@ -277,10 +279,10 @@ class Database:
             **tables,
         )
 
-    def statistics(self) -> statistics.Statistics:
+    def statistics(self) -> Statistics:
         """The paper's table and the data of its figures."""
         hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
-        return statistics.compute(self.store, self.taxonomy, hierarchy)
+        return compute(self.store, self.taxonomy, hierarchy)
 
     def quality(
         self,
@@ -288,10 +290,10 @@ class Database:
         *,
         limit: int = 50,
         include_sensitive: bool = False,
-    ) -> quality.QualityReport:
+    ) -> QualityReport:
         """Contradictions, improbable pairs and, by predictions, doubtful and missing tags."""
         hierarchy = self.taxonomy.hierarchy(self.rules.hierarchy)
-        return quality.examine(
+        return examine(
             self.store,
             self.taxonomy,
             hierarchy,
@@ -316,7 +318,7 @@ class Database:
     ) -> SplitReport:
         """Deal images out to train and validation anew, each category by its share.
 
-        See `labels.splits.split_images`. Raises DatabaseError without current tags.
+        See `labels.splits.splitting.split_images`. Raises DatabaseError without current tags.
         """
         _ = self.rules
         with self.store.commit("split") as commit:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlimages.errors import InputError
-from mlimages.labels.background import BackgroundCommit
-from mlimages.labels.merging import Merger, Taken
+from mlimages.labels.intake.background import BackgroundCommit
+from mlimages.labels.intake.merging import Merger, Taken
 from mlimages.labels.reading import Reading
 from mlimages.labels.streams import Readings, chunks_of
 from mlimages.reports import SHOWN_REJECTS, ImportReport, first_rejects

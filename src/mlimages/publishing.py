@@ -9,9 +9,9 @@ from mlimages.checking import tags_are_current
 from mlimages.errors import DatabaseError
 from mlimages.images.headers import EXTENSIONS, read_header
 from mlimages.images.shards import ShardReader
+from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport, export, find_format
 from mlimages.labels.exports.view import ImageFile, ReadImage, TagChoice, View
-from mlimages.labels.rules import Rules
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 

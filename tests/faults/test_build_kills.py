@@ -21,7 +21,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from mlimages.database import Database
-from mlimages.labels.rules import Rules
+from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.sources import imagenet, table
 from mlimages.store import Store
 from mlimages.taxonomy.categories import released_taxonomy

@@ -10,7 +10,7 @@ from tests.conftest import REPOSITORY
 from tests.pages.example import make_database, make_predictions
 
 from mlimages.cli import run
-from mlimages.labels.contradictions import KINDS
+from mlimages.labels.quality.contradictions import KINDS
 
 TEXTS = {
     name: (REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8")

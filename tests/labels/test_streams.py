@@ -16,7 +16,7 @@ from tests.labels.tiny import TAXONOMY
 from mlimages.checking import facts_fingerprint
 from mlimages.database import Database
 from mlimages.errors import InputError
-from mlimages.labels import fact_intake, held_images
+from mlimages.labels.intake import fact_intake, held_images
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.streams import Readings, joined, require_images
 from mlimages.store import Store

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 from tests.labels.reference import World
 
-from mlimages.labels.rules import Tags, absent_categories, derive_tags
+from mlimages.labels.derivation.rules import Tags, absent_categories, derive_tags
 from mlimages.schemas import COOCCURRENCE, FACT_KINDS, FACTS, SOURCES, TAG_REASONS
 from mlimages.taxonomy.hierarchy import Hierarchy
 

@@ -42,7 +42,7 @@ def complete(
             predictions and 100 with tags.
     """
     from mlimages.database import Database
-    from mlimages.labels.rules import Rules
+    from mlimages.labels.derivation.rules import Rules
 
     rules = Rules(
         hierarchy,

@@ -114,7 +114,7 @@ def import_(
 
 def _watched(format: str, readings: Any, taxonomy: Taxonomy) -> tuple[Any, Any]:
     """The same readings, and who counts missing ancestors in them where there should be none."""
-    from mlimages.labels.closure import ClosureWatch
+    from mlimages.labels.intake.closure import ClosureWatch
     from mlimages.labels.sources import WITH_ANCESTORS
 
     if format not in WITH_ANCESTORS:

@@ -11,7 +11,7 @@ from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
-    from mlimages.labels.quality import Named, NoiseReport, QualityReport
+    from mlimages.labels.quality.examining import Named, NoiseReport, QualityReport
 
 SHOWN = 10
 

@@ -10,7 +10,7 @@ from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
-    from mlimages.labels.splits import SplitReport
+    from mlimages.labels.splits.splitting import SplitReport
 
 
 def split(

@@ -11,8 +11,8 @@ from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
-    from mlimages.labels.long_tail import LongTail
-    from mlimages.labels.statistics import Spread, Statistics
+    from mlimages.labels.statistics.long_tail import LongTail
+    from mlimages.labels.statistics.summary import Spread, Statistics
 
 
 def statistics(
@@ -52,7 +52,7 @@ def statistics(
 
 
 def _text(counted: Statistics) -> str:
-    from mlimages.labels.statistics import compare_with_published
+    from mlimages.labels.statistics.summary import compare_with_published
 
     rows: list[list[Any]] = [
         ["images", counted.images],

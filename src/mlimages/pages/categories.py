@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.labels.explanation import HIDDEN
-from mlimages.labels.tag_counts import TagCounts
-from mlimages.labels.tag_pairs import Partner
+from mlimages.labels.derivation.explanation import HIDDEN
+from mlimages.labels.statistics.tag_counts import TagCounts
+from mlimages.labels.statistics.tag_pairs import Partner
 from mlimages.pages.rendering import page_environment
 from mlimages.progress import track
 from mlimages.schemas import TAG_REASONS

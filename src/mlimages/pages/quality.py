@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from mlimages.database import Database
-from mlimages.labels.quality import QualityReport
+from mlimages.labels.quality.examining import QualityReport
 from mlimages.pages.photos import write_photos
 from mlimages.pages.rendering import page_environment
 from mlimages.storage import atomic_directory

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.database import Database
-from mlimages.labels.statistics import Statistics, compare_with_published, summarise
-from mlimages.labels.tag_counts import count_tags
-from mlimages.labels.tag_pairs import count_tag_pairs, strongest_partners
+from mlimages.labels.statistics.summary import Statistics, compare_with_published, summarise
+from mlimages.labels.statistics.tag_counts import count_tags
+from mlimages.labels.statistics.tag_pairs import count_tag_pairs, strongest_partners
 from mlimages.pages.categories import Atlas, search_entries, write_category_pages
 from mlimages.pages.photos import choose_examples, write_photos
 from mlimages.pages.plots import images_per_category, tags_per_image

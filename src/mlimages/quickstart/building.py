@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mlimages.database import Database
-from mlimages.labels.rules import Rules
+from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.tags import Tags
 from mlimages.quickstart.plans import Plan
 from mlimages.quickstart.results import AddedTags, Cooccurrence, PackRow, PairRow, SourceRow

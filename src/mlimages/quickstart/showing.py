@@ -9,7 +9,7 @@ from PIL import Image
 
 from mlimages.database import Database, Selection
 from mlimages.errors import MissingExtraError, require
-from mlimages.labels.explanation import TagExplanation
+from mlimages.labels.derivation.explanation import TagExplanation
 from mlimages.labels.tags import COOCCURRENCE, Tags
 from mlimages.quickstart.results import (
     Example,

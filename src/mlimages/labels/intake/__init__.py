@@ -1,0 +1,1 @@
+"""Taking readings in: images found again or new, facts added, nothing counted twice."""

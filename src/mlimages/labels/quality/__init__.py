@@ -1,0 +1,1 @@
+"""What looks wrong in tags: contradictions, improbable pairs, label noise."""

@@ -1,0 +1,1 @@
+"""Train and validation, each category by its share."""
