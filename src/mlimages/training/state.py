@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -142,7 +142,19 @@ def describe_model(
     recipe: Recipe, network: ResNet, categories: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """The content of model.json: what is needed to rebuild, feed and read the network."""
-    config = network.config
+    size, fraction = recipe.data.image_size, recipe.evaluation.crop_fraction
+    described = describe_network(network.config, "sigmoid", size, fraction, categories)
+    return {**described, "recipe": recipe.to_dict()}
+
+
+def describe_network(
+    config: ResNetConfig,
+    activation: Literal["sigmoid", "softmax"],
+    image_size: int,
+    crop_fraction: float,
+    categories: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What `models.interface` needs to know of a network, wherever its weights are from."""
     return {
         "format_version": 1,
         "architecture": {
@@ -152,15 +164,14 @@ def describe_model(
             "stem": config.stem,
             "batch_norm_momentum": config.batch_norm_momentum,
         },
-        "activation": "sigmoid",
+        "activation": activation,
         "preprocessing": {
-            "image_size": recipe.data.image_size,
-            "crop_fraction": recipe.evaluation.crop_fraction,
+            "image_size": image_size,
+            "crop_fraction": crop_fraction,
             "mean": MEAN,
             "scale": SCALE,
         },
         "categories": categories,
-        "recipe": recipe.to_dict(),
     }
 
 
