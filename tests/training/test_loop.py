@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.fakes import KEYS, FakeDatabase, tags_of, tiny_recipe
+from tests.training.fakes import KEYS, FakeDatabase, statistics_of, tags_of, tiny_recipe
 
 from mlimages.errors import CheckpointError, InputError, RecipeError, TrainingError
 from mlimages.training.loop import train
@@ -91,7 +91,7 @@ def test_weights_are_untouched_by_a_non_finite_update(monkeypatch: pytest.Monkey
     selection = db.select("train")
     tags = TagMatrix(selection, np.arange(4))  # type: ignore[arg-type]
     data = TrainingData(db.reader(), selection, tags, recipe)  # type: ignore[arg-type]
-    state = build_state(recipe, tags.frequencies(), 40, torch.device("cpu"))
+    state = build_state(recipe, statistics_of(tags.frequencies()), torch.device("cpu"))
     state.network.classifier.bias.data[2] = float("inf")
     before = {name: p.clone() for name, p in state.network.named_parameters()}
     with pytest.raises(NonFiniteLossError):
@@ -255,6 +255,6 @@ def test_a_recipe_decides_the_first_weights() -> None:
     states = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        states.append(build_state(recipe, np.array([40, 20, 5]), 40, torch.device("cpu")))
+        states.append(build_state(recipe, statistics_of([40, 20, 5]), torch.device("cpu")))
     one, other = (state.network.state_dict() for state in states)
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.fakes import FakeDatabase, tiny_recipe
+from tests.training.fakes import FakeDatabase, statistics_of, tiny_recipe
 
 from mlimages.errors import TrainingError
 from mlimages.models.resnet import ResNet
@@ -25,7 +25,7 @@ def start(*changes: str) -> tuple[TrainingState, StepData]:
     selection = db.select("train")
     tags = TagMatrix(selection, np.arange(4))  # type: ignore[arg-type]
     data = TrainingData(db.reader(), selection, tags, recipe)  # type: ignore[arg-type]
-    state = build_state(recipe, tags.frequencies(), 40, CPU)
+    state = build_state(recipe, statistics_of(tags.frequencies()), CPU)
     return state, next(data.steps(0, 1))
 
 

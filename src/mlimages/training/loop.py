@@ -33,6 +33,7 @@ from mlimages.training.data import (
 from mlimages.training.evaluation import EvaluationReport, evaluate, training_frequencies
 from mlimages.training.inference import choose_device, loaded_resnet
 from mlimages.training.interruption import StopRequest
+from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
 from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RunFolder, TrainingResult, open_run
@@ -86,7 +87,11 @@ class _Run:
         self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
         # What is trained.
         self.device = choose_device(recipe.hardware.device)
-        self.state = build_state(recipe, tags.frequencies(), len(self.data), self.device)
+        hierarchy = db.taxonomy.hierarchy(db.rules.hierarchy)
+        statistics = OutputStatistics.of(
+            tags.frequencies(), len(self.data), hierarchy, self.outputs
+        )
+        self.state = build_state(recipe, statistics, self.device)
         self.network = self.state.network
         categories = describe_categories(db, self.outputs)
         self.model = describe_model(recipe, self.network, categories)

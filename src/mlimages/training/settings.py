@@ -11,6 +11,9 @@ from typing import ClassVar, Literal
 from mlimages.errors import RecipeError
 from mlimages.models.resnet import STAGE_BLOCKS
 
+NEEDS_NEGATIVES = ("paper", "selective", "distribution-balanced", "semantic-softmax")
+"""Losses that say themselves what they make of categories of which nothing is said."""
+
 
 class Section:
     """A part of a recipe; `expect` turns a value out of range into a line that names it."""
@@ -84,26 +87,68 @@ class DataSettings(Section):
 
 @dataclass(frozen=True)
 class LossSettings(Section):
-    """The loss; see losses/paper.py and losses/bce.py."""
+    """The loss; see losses/. Settings that the chosen one does not use change nothing."""
 
     section: ClassVar[str] = "loss"
-    name: Literal["paper", "bce"] = "paper"
-    """The paper's adaptive loss, or plain binary cross-entropy."""
-    variant: Literal["paper", "code"] = "paper"
-    """How absent categories are counted: as in the paper, or as in the released code."""
+    name: Literal[
+        "paper",
+        "bce",
+        "focal",
+        "asymmetric",
+        "selective",
+        "class-balanced",
+        "distribution-balanced",
+        "semantic-softmax",
+    ] = "paper"
+    """The paper's adaptive loss, binary cross-entropy, or another of losses/."""
     reduction: Literal["sum", "mean"] = "sum"
     """Over categories. For equal steps "mean" needs a learning rate times their number."""
+    unknown: Literal["negative", "ignore"] = "negative"
+    """What categories are of which nothing is said (all but "paper", which takes negatives)."""
+    hierarchical: bool = False
+    """Compute the loss on scores that agree with the hierarchy (losses/hierarchical.py)."""
+    variant: Literal["paper", "code"] = "paper"
+    """paper: how absent categories are counted, as in the paper or as in the released code."""
     positive_weight: float = 12.0
-    """eta: weight of the positive term."""
+    """paper: eta, weight of the positive term."""
     keep_negatives: float = 0.1
-    """Share of a batch's absent categories that count."""
+    """paper: share of a batch's absent categories that count."""
     status_threshold: float = 0.7
-    """Confidence from which a tag makes its category present in the batch."""
+    """paper: confidence from which a tag makes its category present in the batch."""
+    gamma: float = 2.0
+    """focal: exponent of all terms."""
+    gamma_positive: float = 1.0
+    """asymmetric, selective: exponent of the positive term."""
+    gamma_negative: float = 4.0
+    """asymmetric, selective: exponent of the terms of stated negatives."""
+    gamma_unknown: float = 4.0
+    """asymmetric, selective: exponent of the terms of categories of which nothing is said."""
+    clip: float = 0.05
+    """asymmetric, selective: probability below which a negative costs nothing."""
+    likely_ignored: int = 5
+    """selective: most likely unknown categories of an image, which are ignored."""
+    prior_ignored: float = 0.5
+    """selective: unknown categories of a larger share of the images are ignored."""
+    balance_beta: float = 0.9999
+    """class-balanced: 0 weighs categories alike, towards 1 by the inverse of their frequency."""
+    smoothing: float = 0.0
+    """semantic-softmax: share of a target that is spread over all categories of a depth."""
 
     def __post_init__(self) -> None:
         self.expect("positive_weight", self.positive_weight > 0, "above 0")
         self.expect("keep_negatives", 0 <= self.keep_negatives <= 1, "0 to 1")
         self.expect("status_threshold", 0 < self.status_threshold <= 1, "above 0, up to 1")
+        for name in ("gamma", "gamma_positive", "gamma_negative", "gamma_unknown"):
+            self.expect(name, 0 <= getattr(self, name) <= 16, "0 to 16")
+        self.expect("clip", 0 <= self.clip < 1, "0 up to (not including) 1")
+        self.expect("likely_ignored", self.likely_ignored >= 0, "0 or more")
+        self.expect("prior_ignored", 0 < self.prior_ignored <= 1, "above 0, up to 1")
+        self.expect("balance_beta", 0 <= self.balance_beta < 1, "0 up to (not including) 1")
+        self.expect("smoothing", 0 <= self.smoothing < 1, "0 up to (not including) 1")
+        softmax = self.name == "semantic-softmax"
+        self.expect("hierarchical", not (self.hierarchical and softmax), "false with a softmax")
+        silent = self.unknown == "negative" or self.name not in NEEDS_NEGATIVES
+        self.expect("unknown", silent, f"negative with the loss {self.name}")
 
 
 @dataclass(frozen=True)

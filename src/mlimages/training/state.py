@@ -11,10 +11,10 @@ from torch import nn
 
 from mlimages.database import Database
 from mlimages.errors import CheckpointError
-from mlimages.losses.bce import BinaryCrossEntropy
-from mlimages.losses.paper import PaperLoss
+from mlimages.losses.base import TagLoss
 from mlimages.models.resnet import ResNet, ResNetConfig
 from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
+from mlimages.training.objective import OutputStatistics, build_loss
 from mlimages.training.recipe import Recipe
 
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
@@ -25,7 +25,7 @@ class TrainingState:
     """Everything that an update changes; `step` counts the updates done."""
 
     network: ResNet
-    loss: PaperLoss | BinaryCrossEntropy
+    loss: TagLoss
     optimizer: torch.optim.SGD
     scaler: torch.amp.GradScaler
     step: int = 0
@@ -64,26 +64,21 @@ class TrainingState:
         self.step = checkpoint.step
 
 
-def build_state(
-    recipe: Recipe, frequencies: np.ndarray, num_images: int, device: torch.device
-) -> TrainingState:
+def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device) -> TrainingState:
     """An untrained network with its loss and optimizer.
 
     Args:
         recipe: the run's recipe.
-        frequencies: training images of each output, int [num_classes].
-        num_images: training images in all.
+        outputs: what the training images and the hierarchy say of the outputs.
         device: where to put them.
     """
-    network = build_network(recipe, len(frequencies))
+    network = build_network(recipe, len(outputs.frequencies))
     if recipe.model.start_at_prior:
-        # One more image with and one without keep the logarithm finite.
-        prior = torch.from_numpy((frequencies + 1) / (num_images + 2)).float()
-        network.start_at_prior(prior)
+        network.start_at_prior(outputs.prior())
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         network=network,
-        loss=build_loss(recipe, len(frequencies)).to(device),
+        loss=build_loss(recipe, outputs).to(device),
         optimizer=build_optimizer(recipe, network),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.hardware.precision == "float16"),
     )
@@ -102,22 +97,6 @@ def build_network(recipe: Recipe, num_classes: int) -> ResNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return ResNet(config)
-
-
-def build_loss(recipe: Recipe, num_classes: int) -> PaperLoss | BinaryCrossEntropy:
-    """The recipe's loss."""
-    settings = recipe.loss
-    if settings.name == "bce":
-        return BinaryCrossEntropy(num_classes, settings.reduction)
-    return PaperLoss(
-        num_classes,
-        settings.variant,
-        settings.reduction,
-        settings.positive_weight,
-        settings.keep_negatives,
-        settings.status_threshold,
-        recipe.seed,
-    )
 
 
 def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
