@@ -16,7 +16,8 @@ from mlimages.cli import run
 from mlimages.convert.tensor_bundle import TensorBundle, write_bundle
 from mlimages.convert.tensorflow import KERNEL, from_tensorflow, to_tensorflow
 from mlimages.errors import CheckpointError, InputError
-from mlimages.models.resnet import ResNet, ResNetConfig
+from mlimages.models.network import NetworkConfig, TagNetwork
+from mlimages.models.resnet import ResNetConfig
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 from mlimages.training.checkpoint import newest_checkpoint, write_checkpoint
 from mlimages.training.inference import load_model
@@ -35,7 +36,7 @@ def taxonomy() -> Taxonomy:
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ResNet-50 of three outputs as the released code would save it, counters included."""
     folder = tmp_path_factory.mktemp("released")
-    network = ResNet(ResNetConfig(len(KEYS), 50))
+    network = TagNetwork(NetworkConfig(ResNetConfig(50)), len(KEYS))
     categories = [{"key": key, "name": key, "parents": []} for key in KEYS]
     model = describe_network(network.config, "sigmoid", 224, 0.875, categories)
     momentum = {f"momentum.{name}": p.detach() * 2 for name, p in network.named_parameters()}
@@ -68,7 +69,7 @@ def test_the_model_has_the_weights_categories_and_preprocessing(
     from_tensorflow(released, tmp_path / "model", taxonomy, KEYS)
     original = newest_checkpoint(released.parent / "run")
     assert original is not None
-    network = ResNet(ResNetConfig(3, 50))
+    network = TagNetwork(NetworkConfig(ResNetConfig(50)), 3)
     network.load_state_dict(original.model_tensors())
     model = load_model(tmp_path / "model")
     photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)

@@ -69,7 +69,7 @@ def test_autocast_trains_and_is_saved_in_float32(tmp_path: Path, precision: str)
 
     checkpoint = newest_checkpoint(out)
     assert checkpoint is not None
-    assert checkpoint.model_tensors()["classifier.weight"].dtype == torch.float32
+    assert checkpoint.model_tensors()["head.weight"].dtype == torch.float32
 
 
 def test_non_finite_loss_stops_before_the_update_and_captures_the_batch(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_weights_are_untouched_by_a_non_finite_update(monkeypatch: pytest.Monkey
     tags = TagMatrix(selection, np.arange(4))  # type: ignore[arg-type]
     data = TrainingData(db.reader(), selection, tags, recipe)  # type: ignore[arg-type]
     state = build_state(recipe, statistics_of(tags.frequencies()), torch.device("cpu"))
-    state.network.classifier.bias.data[2] = float("inf")
+    state.network.head.bias.data[2] = float("inf")
     before = {name: p.clone() for name, p in state.network.named_parameters()}
     with pytest.raises(NonFiniteLossError):
         update(state, next(data.steps(0, 1)), 0.1, "float32", torch.device("cpu"))
@@ -109,7 +109,7 @@ def test_weight_decay_spares_batch_norm_only() -> None:
     optimizer = build_optimizer(recipe, network)
     decayed, free = (group["params"] for group in optimizer.param_groups)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-4, 0.0]
-    assert any(p is network.classifier.bias for p in decayed)
+    assert any(p is network.head.bias for p in decayed)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(free) == 2 * len(norms)
     assert len(decayed) + len(free) == len(list(network.parameters()))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -27,6 +27,7 @@ import torch
 from mlimages.convert.tensor_bundle import TensorBundle, write_bundle
 from mlimages.errors import CheckpointError, InputError
 from mlimages.models.lite_package import imagenet_keys
+from mlimages.models.network import NetworkConfig, TagNetwork
 from mlimages.models.resnet import STAGE_BLOCKS, Bottleneck, ResNet, ResNetConfig
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.training.checkpoint import (
@@ -100,7 +101,7 @@ def from_tensorflow(
     """
     bundle = TensorBundle(prefix)
     network = _network_of(bundle)
-    outputs = network.config.num_classes
+    outputs = network.num_classes
     if keys is None:
         keys = imagenet_keys() if outputs == IMAGENET_CLASSES else _released_keys(taxonomy)
     if len(keys) != outputs:
@@ -134,7 +135,7 @@ def from_tensorflow(
     folder = write_checkpoint(out, model, tensors, {"step": step}, momentum, keep=1)
     found = len(bundle.entries) - ("global_step" in bundle.entries)
     return ConversionReport(
-        *(network.config.depth, outputs, step, found),
+        *(_resnet(network).config.depth, outputs, step, found),
         *(len(used), len(momentum), sorted(left_out), folder),
     )
 
@@ -157,7 +158,10 @@ def to_tensorflow(source: Path, prefix: Path) -> int:
     if found is None:
         raise InputError(source, "holds no checkpoint", "name a run of: mlimages train")
     network = network_from(found.model, found.folder)
-    if network.config.depth not in RELEASED or network.config.stem != "paper":
+    backbone, shapes = network.config.backbone, [ResNetConfig(depth) for depth in RELEASED]
+    if isinstance(backbone, ResNetConfig):  # the momentum of the statistics is no matter of form
+        backbone = replace(backbone, batch_norm_momentum=ResNetConfig.batch_norm_momentum)
+    if backbone not in shapes or network.config.head != "linear":
         cause = "is of a network that the released code does not know"
         raise CheckpointError(found.folder, cause, f"train one of depth {sorted(RELEASED)}")
     ours, training = found.model_tensors(), found.training_tensors()
@@ -179,16 +183,19 @@ class _Place:
     dimensions: tuple[int, ...]
 
 
-def _places(network: ResNet) -> Iterator[tuple[str, _Place]]:
+def _resnet(network: TagNetwork) -> ResNet:
+    return cast(ResNet, network.backbone)
+
+
+def _places(network: TagNetwork) -> Iterator[tuple[str, _Place]]:
     """(our name, TensorFlow's place) of every weight and statistic of a network."""
-    yield "stem.weight", _Place("init/init_conv/conv2d/kernel", (3, 2, 0, 1))
-    for i, stage in enumerate(network.stages):
-        blocks = cast(Iterable[Bottleneck], stage)
-        for j, block in enumerate(blocks):
-            yield from _block_places(f"stages.{i}.{j}.", f"stages_{i}_block_{j}/", block)
-    yield from _norm_places("norm", "global_pool/bn")
-    yield "classifier.weight", _Place(KERNEL, (1, 0))
-    yield "classifier.bias", _Place("logits/dense/bias", (0,))
+    yield "backbone.stem.weight", _Place("init/init_conv/conv2d/kernel", (3, 2, 0, 1))
+    for i, stage in enumerate(_resnet(network).stages):
+        for j, block in enumerate(cast(Iterable[Bottleneck], stage)):
+            yield from _block_places(f"backbone.stages.{i}.{j}.", f"stages_{i}_block_{j}/", block)
+    yield from _norm_places("backbone.norm", "global_pool/bn")
+    yield "head.weight", _Place(KERNEL, (1, 0))
+    yield "head.bias", _Place("logits/dense/bias", (0,))
 
 
 def _block_places(ours: str, scope: str, block: Bottleneck) -> Iterator[tuple[str, _Place]]:
@@ -205,7 +212,7 @@ def _norm_places(ours: str, scope: str) -> Iterator[tuple[str, _Place]]:
         yield f"{ours}.{name}", _Place(f"{scope}/batch_normalization/{variable}", (0,))
 
 
-def _network_of(bundle: TensorBundle) -> ResNet:
+def _network_of(bundle: TensorBundle) -> TagNetwork:
     """The network whose variables a checkpoint holds, all of them and of the right shapes."""
     blocks = tuple(_num_blocks(bundle.entries, stage) for stage in range(4))
     depth = next((depth for depth, known in RELEASED.items() if known == blocks), None)
@@ -219,7 +226,7 @@ def _network_of(bundle: TensorBundle) -> ResNet:
         raise CheckpointError(bundle.index, cause, "download it again, all its files")
     # Without memory for the weights: they are to come from the checkpoint.
     with torch.device("meta"):
-        network = ResNet(ResNetConfig(kernel[1], depth))
+        network = TagNetwork(NetworkConfig(ResNetConfig(depth)), kernel[1])
     shapes = network.state_dict()
     for name, place in _places(network):
         entry = bundle.entries.get(place.variable)

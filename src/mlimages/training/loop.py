@@ -31,7 +31,7 @@ from mlimages.training.data import (
     fingerprint,
 )
 from mlimages.training.evaluation import EvaluationReport, evaluate, training_frequencies
-from mlimages.training.inference import choose_device, loaded_resnet
+from mlimages.training.inference import choose_device, loaded_network
 from mlimages.training.interruption import StopRequest
 from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
@@ -233,7 +233,7 @@ class _Run:
         self.network.eval()
         settings = self.recipe.evaluation
         report = evaluate(
-            loaded_resnet(str(self.run.path), self.network, self.model, self.device),
+            loaded_network(str(self.run.path), self.network, self.model, self.device),
             self.reader,
             self.keys,
             self.validation,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mlimages.errors import RecipeError
+from mlimages.models.heads import HeadName
 from mlimages.models.resnet import STAGE_BLOCKS
 
+TIMM = "timm:"
 NEEDS_NEGATIVES = ("paper", "selective", "distribution-balanced", "semantic-softmax")
 """Losses that say themselves what they make of categories of which nothing is said."""
 
@@ -29,21 +31,27 @@ class Section:
 
 @dataclass(frozen=True)
 class ModelSettings(Section):
-    """The network; see models/resnet.py."""
+    """The network; see models/network.py."""
 
     section: ClassVar[str] = "model"
+    backbone: str = "resnet"
+    """The paper's network, or timm's of this name, such as "timm:resnet50"."""
+    head: HeadName = "linear"
+    """From the feature map to the categories; see models/heads.py."""
     depth: int = 101
-    """Layers: 26, 50, 101 or 152."""
+    """resnet: layers, 26, 50, 101 or 152."""
     width: float = 1.0
-    """Factor on the number of channels."""
+    """resnet: factor on the number of channels."""
     stem: Literal["paper", "small"] = "paper"
-    """First convolution: 7x7 ("paper") or 3x3 ("small", for images of about 64 pixels)."""
+    """resnet: first convolution, 7x7 ("paper") or 3x3 ("small", for images of about 64 pixels)."""
     batch_norm_momentum: float = 0.003
-    """Share of a batch in the running statistics; runs of a few hundred steps need about 0.1."""
+    """resnet: share of a batch in the running statistics; short runs need about 0.1."""
     start_at_prior: bool = False
-    """Start the classifier's bias at log(prior / (1 - prior)) of each category's frequency."""
+    """Start the head's bias at log(prior / (1 - prior)) of each category's frequency."""
 
     def __post_init__(self) -> None:
+        known = self.backbone == "resnet" or self.backbone.startswith(TIMM)
+        self.expect("backbone", known, "resnet or timm:NAME")
         self.expect("depth", self.depth in STAGE_BLOCKS, "26, 50, 101 or 152")
         self.expect("width", 0.05 <= self.width <= 8, "0.05 to 8")
         self.expect("batch_norm_momentum", 0 < self.batch_norm_momentum <= 1, "above 0, up to 1")

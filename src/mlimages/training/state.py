@@ -12,11 +12,14 @@ from torch import nn
 from mlimages.database import Database
 from mlimages.errors import CheckpointError
 from mlimages.losses.base import TagLoss
-from mlimages.models.resnet import ResNet, ResNetConfig
+from mlimages.models.network import NetworkConfig, TagNetwork, TimmConfig
+from mlimages.models.resnet import ResNetConfig
 from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
 from mlimages.training.objective import OutputStatistics, build_loss
 from mlimages.training.recipe import Recipe
+from mlimages.training.settings import TIMM
 
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
 
 
@@ -24,7 +27,7 @@ MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 
 class TrainingState:
     """Everything that an update changes; `step` counts the updates done."""
 
-    network: ResNet
+    network: TagNetwork
     loss: TagLoss
     optimizer: torch.optim.SGD
     scaler: torch.amp.GradScaler
@@ -74,7 +77,7 @@ def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device)
     """
     network = build_network(recipe, len(outputs.frequencies))
     if recipe.model.start_at_prior:
-        network.start_at_prior(outputs.prior())
+        network.head.start_at_prior(outputs.prior())
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         network=network,
@@ -84,30 +87,33 @@ def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device)
     )
 
 
-def build_network(recipe: Recipe, num_classes: int) -> ResNet:
+def build_network(recipe: Recipe, num_classes: int) -> TagNetwork:
     """The recipe's network with weights drawn from its seed; the global generator is untouched."""
-    settings = recipe.model
-    config = ResNetConfig(
-        num_classes,
-        settings.depth,
-        settings.width,
-        settings.stem,
-        settings.batch_norm_momentum,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return ResNet(config)
+        return TagNetwork(_network_config(recipe), num_classes)
+
+
+def _network_config(recipe: Recipe) -> NetworkConfig:
+    settings = recipe.model
+    if settings.backbone.startswith(TIMM):
+        name = settings.backbone.removeprefix(TIMM)
+        return NetworkConfig(TimmConfig(name, recipe.data.image_size), settings.head)
+    resnet = ResNetConfig(
+        settings.depth, settings.width, settings.stem, settings.batch_norm_momentum
+    )
+    return NetworkConfig(resnet, settings.head)
 
 
 def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything but batch normalisation, as the paper.
+    """SGD with momentum; weight decay on everything but normalisation, as the paper.
 
     TensorFlow's 0.5 * |w|^2 in the loss and PyTorch's weight decay are the same for SGD.
     """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for module in network.modules():
-        group = free if isinstance(module, nn.BatchNorm2d) else decayed
+        group = free if isinstance(module, NORMS) else decayed
         group.extend(module.parameters(recurse=False))
     settings = recipe.optimizer
     groups: list[dict[str, Any]] = [
@@ -118,7 +124,7 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
 
 
 def describe_model(
-    recipe: Recipe, network: ResNet, categories: list[dict[str, Any]]
+    recipe: Recipe, network: TagNetwork, categories: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """The content of model.json: what is needed to rebuild, feed and read the network."""
     size, fraction = recipe.data.image_size, recipe.evaluation.crop_fraction
@@ -127,7 +133,7 @@ def describe_model(
 
 
 def describe_network(
-    config: ResNetConfig,
+    config: NetworkConfig,
     activation: Literal["sigmoid", "softmax"],
     image_size: int,
     crop_fraction: float,
@@ -136,13 +142,7 @@ def describe_network(
     """What `models.interface` needs to know of a network, wherever its weights are from."""
     return {
         "format_version": 1,
-        "architecture": {
-            "name": "resnet",
-            "depth": config.depth,
-            "width": config.width,
-            "stem": config.stem,
-            "batch_norm_momentum": config.batch_norm_momentum,
-        },
+        "architecture": config.to_dict(),
         "activation": activation,
         "preprocessing": {
             "image_size": image_size,
@@ -168,15 +168,13 @@ def describe_categories(db: Database, outputs: np.ndarray) -> list[dict[str, Any
     ]
 
 
-def network_from(model: dict[str, Any], place: Any) -> ResNet:
+def network_from(model: dict[str, Any], place: Any) -> TagNetwork:
     """Rebuild the (untrained) network that a model.json describes; raises CheckpointError."""
     try:
-        architecture = dict(model["architecture"])
-        if architecture.pop("name") != "resnet":
-            raise ValueError("unknown architecture")
+        config = NetworkConfig.from_dict(model["architecture"])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return ResNet(ResNetConfig(len(model["categories"]), **architecture))
+            return TagNetwork(config, len(model["categories"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             place, f"describes no network that this program knows ({error})", "update mlimages"
