@@ -14,7 +14,7 @@ import torch
 
 from mlimages.cli import run
 from mlimages.convert.tensor_bundle import TensorBundle, write_bundle
-from mlimages.convert.tensorflow import KERNEL, from_tensorflow, to_tensorflow
+from mlimages.convert.tensorflow import KERNEL, MOMENTA, from_tensorflow, to_tensorflow
 from mlimages.errors import CheckpointError, InputError
 from mlimages.models.network import NetworkConfig, TagNetwork
 from mlimages.models.resnet import ResNetConfig
@@ -39,7 +39,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = TagNetwork(NetworkConfig(ResNetConfig(50)), len(KEYS))
     categories = [{"key": key, "name": key, "parents": []} for key in KEYS]
     model = describe_network(network.config, "sigmoid", 224, 0.875, categories)
-    momentum = {f"momentum.{name}": p.detach() * 2 for name, p in network.named_parameters()}
+    momentum = {f"{MOMENTA}{name}": p.detach() * 2 for name, p in network.named_parameters()}
     write_checkpoint(folder / "run", model, network.state_dict(), {"step": 42}, momentum, keep=1)
     to_tensorflow(folder / "run", folder / "plain")
     bundle = TensorBundle(folder / "plain")

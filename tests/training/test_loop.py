@@ -102,13 +102,14 @@ def test_weights_are_untouched_by_a_non_finite_update(monkeypatch: pytest.Monkey
 
 
 def test_weight_decay_spares_batch_norm_only() -> None:
-    from mlimages.training.state import build_network, build_optimizer
+    from mlimages.training.optimizers import build_optimizer
+    from mlimages.training.state import build_network
 
     recipe = tiny_recipe()
     network = build_network(recipe, 4)
-    optimizer = build_optimizer(recipe, network)
-    decayed, free = (group["params"] for group in optimizer.param_groups)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-4, 0.0]
+    optimizer = build_optimizer(recipe.optimizer, network)
+    free, decayed = (group["params"] for group in optimizer.param_groups)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 1e-4]
     assert any(p is network.head.bias for p in decayed)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(free) == 2 * len(norms)

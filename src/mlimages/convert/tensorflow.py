@@ -43,6 +43,7 @@ IMAGENET_CLASSES = 1000
 RELEASED = {depth: blocks for depth, blocks in STAGE_BLOCKS.items() if depth >= 50}
 KERNEL = "logits/dense/kernel"
 MOMENTUM = "/Momentum"
+MOMENTA = "optimizer.momentum_buffer."
 _NORM = {
     "weight": "gamma",
     "bias": "beta",
@@ -121,7 +122,7 @@ def from_tensorflow(
         if name.endswith("num_batches_tracked"):
             tensors[name] = torch.zeros((), dtype=torch.int64)
     momentum = {
-        f"momentum.{name}": _read(bundle, place, MOMENTUM)
+        f"{MOMENTA}{name}": _read(bundle, place, MOMENTUM)
         for name, place in _places(network)
         if place.variable + MOMENTUM in bundle.entries
     }
@@ -168,7 +169,7 @@ def to_tensorflow(source: Path, prefix: Path) -> int:
     written = {"global_step": np.array(found.step, np.int64)}
     for name, place in _places(network):
         written[place.variable] = _turned_back(ours[name], place)
-        momentum = training.get(f"momentum.{name}")
+        momentum = training.get(f"{MOMENTA}{name}")
         if momentum is not None:
             written[place.variable + MOMENTUM] = _turned_back(momentum, place)
     write_bundle(prefix, written)

@@ -140,6 +140,7 @@ class _Run:
     def go(self) -> TrainingResult:
         """Train to the end, evaluate, and write the result."""
         recipe, state = self.recipe, self.state
+        peak = recipe.optimizer.rate_for(recipe.data.batch_size)
         self._announce()
         self.network.train()
         saved_at = time.monotonic()
@@ -147,7 +148,7 @@ class _Run:
         progress = Progress(self.total_steps, recipe.data.batch_size, state.step)
         with StopRequest() as stop, contextlib.closing(batches), progress:
             while state.step < self.total_steps:
-                rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, self.epoch)
+                rate = learning_rate(recipe.schedule, peak, self.epoch)
                 started = time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - started
@@ -180,9 +181,9 @@ class _Run:
         )
 
     def _update(self, batch: StepData, rate: float) -> tuple[float, float]:
-        precision = self.recipe.hardware.precision
+        precision, clip_norm = self.recipe.hardware.precision, self.recipe.optimizer.clip_norm
         try:
-            return update(self.state, batch, rate, precision, self.device)
+            return update(self.state, batch, rate, precision, self.device, clip_norm)
         except NonFiniteLossError as error:
             raise self._capture(batch, str(error), rate) from None
         except (RuntimeError, MemoryError) as error:
@@ -230,18 +231,17 @@ class _Run:
         """Measure the network as it is now, and write the measures to the log."""
         if self.validation is None:
             return None
-        self.network.eval()
         settings = self.recipe.evaluation
-        report = evaluate(
-            loaded_network(str(self.run.path), self.network, self.model, self.device),
-            self.reader,
-            self.keys,
-            self.validation,
-            training_frequencies(self.selection, len(self.keys)),
-            settings.minimum_positives,
-            settings.batch_size,
-        )
-        self.network.train()
+        with self.state.measured() as network:
+            report = evaluate(
+                loaded_network(str(self.run.path), network, self.model, self.device),
+                self.reader,
+                self.keys,
+                self.validation,
+                training_frequencies(self.selection, len(self.keys)),
+                settings.minimum_positives,
+                settings.batch_size,
+            )
         record = {"kind": "evaluation", "step": self.state.step, "epoch": round(self.epoch, 6)}
         metrics, baseline = report.model.summary(), report.baseline.summary()
         self.run.log({**record, "metrics": metrics, "baseline": baseline})

@@ -161,19 +161,45 @@ class LossSettings(Section):
 
 @dataclass(frozen=True)
 class OptimizerSettings(Section):
-    """Stochastic gradient descent with (not Nesterov) momentum."""
+    """How gradients change weights; see training/optimizers.py."""
 
     section: ClassVar[str] = "optimizer"
+    name: Literal["sgd", "adamw", "lamb"] = "sgd"
     learning_rate: float = 0.08
     """After the warm-up, before any decay."""
+    reference_batch: int = 0
+    """The batch size the learning rate is meant for: with another it is scaled in proportion
+    (Goyal et al., 2017). 0: it is meant for data.batch_size."""
     momentum: float = 0.9
+    """sgd: not Nesterov."""
+    beta1: float = 0.9
+    """adamw, lamb: of the mean gradient."""
+    beta2: float = 0.999
+    """adamw, lamb: of the mean square."""
+    epsilon: float = 1e-8
+    """adamw, lamb: beside the root of the mean square."""
     weight_decay: float = 1e-4
-    """On all weights and the classifier's bias, not on batch normalisation."""
+    """On all weights but normalisation; with sgd, as in the paper, on biases too."""
+    layer_decay: float = 1.0
+    """Learning rate of each layer, as a share of the one after it."""
+    clip_norm: float = 0.0
+    """Largest 2-norm of the gradient; a longer one is shortened to it. 0: any."""
+    average_decay: float = 0.0
+    """Of the moving average of the weights, which is then what is measured and used. 0: none."""
 
     def __post_init__(self) -> None:
         self.expect("learning_rate", 0 < self.learning_rate < 1e6, "above 0")
-        self.expect("momentum", 0 <= self.momentum < 1, "0 up to (not including) 1")
+        self.expect("reference_batch", 0 <= self.reference_batch <= 1 << 17, "0 to 131072")
+        for name in ("momentum", "beta1", "beta2", "average_decay"):
+            self.expect(name, 0 <= getattr(self, name) < 1, "0 up to (not including) 1")
+        self.expect("epsilon", 0 < self.epsilon <= 1, "above 0, up to 1")
         self.expect("weight_decay", 0 <= self.weight_decay < 1, "0 up to (not including) 1")
+        self.expect("layer_decay", 0.1 <= self.layer_decay <= 1, "0.1 to 1")
+        self.expect("clip_norm", self.clip_norm >= 0, "0 or more")
+
+    def rate_for(self, batch_size: int) -> float:
+        """The learning rate for a batch size."""
+        return self.learning_rate * batch_size / (self.reference_batch or batch_size)
 
 
 @dataclass(frozen=True)

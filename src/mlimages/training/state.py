@@ -2,69 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from mlimages.database import Database
 from mlimages.errors import CheckpointError
 from mlimages.losses.base import TagLoss
 from mlimages.models.network import NetworkConfig, TagNetwork, TimmConfig
 from mlimages.models.resnet import ResNetConfig
+from mlimages.training.averaging import WeightAverage
 from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
 from mlimages.training.objective import OutputStatistics, build_loss
+from mlimages.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
 from mlimages.training.recipe import Recipe
 from mlimages.training.settings import TIMM
 
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
 
 
 @dataclass
 class TrainingState:
-    """Everything that an update changes; `step` counts the updates done."""
+    """Everything that an update changes; `step` counts the updates done.
+
+    With an average of the weights, that is what is saved as the model, and what is measured; the
+    weights themselves are saved beside it.
+    """
 
     network: TagNetwork
     loss: TagLoss
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    average: WeightAverage | None = None
     step: int = 0
 
     def model_tensors(self) -> Tensors:
         """What model.safetensors holds."""
-        return dict(self.network.state_dict())
+        return dict(self.network.state_dict() if self.average is None else self.average.tensors)
 
     def training_tensors(self) -> Tensors:
-        """What training.safetensors holds: counters of the loss, momentum of each parameter."""
+        """What training.safetensors holds: the loss's counters, and all the optimizer knows."""
         tensors = {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
+        tensors |= optimizer_tensors(self.optimizer, self.network)
+        if self.average is not None:
+            tensors |= {f"weights.{name}": t for name, t in self.network.state_dict().items()}
         return tensors
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint; raises CheckpointError when it is of another network."""
-        load_into(self.network, checkpoint.model_tensors(), checkpoint.folder)
-        tensors = checkpoint.training_tensors()
-        counters = {
-            name.removeprefix("loss."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("loss.")
-        }
-        load_into(self.loss, counters, checkpoint.folder)
-        for name, parameter in self.network.named_parameters():
-            momentum = tensors.get(f"momentum.{name}")
-            if momentum is not None:
-                buffer = torch.empty_like(parameter, requires_grad=False)
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer.copy_(momentum)
+        model, tensors = checkpoint.model_tensors(), checkpoint.training_tensors()
+        weights = model
+        if self.average is not None:
+            weights = _under("weights.", tensors)
+        load_into(self.network, weights, checkpoint.folder)
+        if self.average is not None:
+            self.average.restore(model)
+        load_into(self.loss, _under("loss.", tensors), checkpoint.folder)
+        restore_optimizer(self.optimizer, self.network, tensors, checkpoint.folder)
         scaler = checkpoint.state.get("scaler")
         if self.scaler.is_enabled() and scaler:  # empty when the run's device had no use for it
             self.scaler.load_state_dict(scaler)
         self.step = checkpoint.step
+
+    @contextmanager
+    def measured(self) -> Iterator[TagNetwork]:
+        """Inside, the network is as it would be used: averaged, and in evaluation mode."""
+        self.network.eval()
+        try:
+            with self.average.applied(self.network) if self.average else nullcontext():
+                yield self.network
+        finally:
+            self.network.train()
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device) -> TrainingState:
@@ -79,11 +95,13 @@ def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device)
     if recipe.model.start_at_prior:
         network.head.start_at_prior(outputs.prior())
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decay = recipe.optimizer.average_decay
     return TrainingState(
         network=network,
         loss=build_loss(recipe, outputs).to(device),
-        optimizer=build_optimizer(recipe, network),
+        optimizer=build_optimizer(recipe.optimizer, network),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.hardware.precision == "float16"),
+        average=WeightAverage(network, decay) if decay else None,
     )
 
 
@@ -103,24 +121,6 @@ def _network_config(recipe: Recipe) -> NetworkConfig:
         settings.depth, settings.width, settings.stem, settings.batch_norm_momentum
     )
     return NetworkConfig(resnet, settings.head)
-
-
-def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything but normalisation, as the paper.
-
-    TensorFlow's 0.5 * |w|^2 in the loss and PyTorch's weight decay are the same for SGD.
-    """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for module in network.modules():
-        group = free if isinstance(module, NORMS) else decayed
-        group.extend(module.parameters(recurse=False))
-    settings = recipe.optimizer
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
 
 
 def describe_model(
