@@ -95,6 +95,27 @@ def check_png(data: bytes) -> None:
     raise BadImageError(Reason.TRUNCATED)
 
 
+def count_frames(data: bytes, format_name: str, limit: int) -> int:
+    """Frames of an animation by its structure, without decoding; stops beyond `limit`."""
+    frames = 0
+    if format_name == "PNG":
+        for kind, start, _ in _png_chunks(data):
+            if kind == b"IDAT":
+                break
+            if kind == b"acTL" and start + 4 <= len(data):
+                frames = int.from_bytes(data[start : start + 4])
+    elif format_name == "WEBP" and data[12:16] == b"VP8X":
+        for kind, _, _ in _webp_chunks(data):
+            frames += kind == b"ANMF"
+            if frames > limit:
+                break
+    elif format_name == "GIF":
+        for frames, _ in enumerate(_gif_frames(data), start=1):
+            if frames > limit:
+                break
+    return max(1, frames)
+
+
 def _begins_webp(data: bytes) -> bool:
     return len(data) < 12 and b"RIFF".startswith(data[:4]) and b"WEBP".startswith(data[8:12])
 
@@ -158,6 +179,24 @@ def _gif(data: bytes) -> Header:
     return Header("GIF", max(width, left + frame_width), max(height, top + frame_height))
 
 
+def _gif_frames(data: bytes) -> Iterator[int]:
+    """Position of each frame that has begun."""
+    position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    try:
+        while data[position] in (0x21, 0x2C):
+            if data[position] == 0x21:
+                position += 2
+            else:
+                yield position
+                flags = data[position + 9]
+                position += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+            while data[position]:
+                position += data[position] + 1
+            position += 1
+    except IndexError:
+        return  # cut: the decoder has the word
+
+
 def _webp(data: bytes) -> Header:
     (riff_length,) = struct.unpack_from("<I", data, 4)
     kind = data[12:16]
@@ -180,14 +219,19 @@ def _webp(data: bytes) -> Header:
 
 
 def _webp_orientation(data: bytes) -> int:
+    for kind, start, length in _webp_chunks(data):
+        if kind == b"EXIF":
+            return exif_orientation(data[start : start + length].removeprefix(_EXIF_START))
+    return 1
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (kind, position of the content, its length) of each chunk that has begun."""
     position = 12
     while position + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, position)
-        if kind == b"EXIF":
-            content = data[position + 8 : position + 8 + length]
-            return exif_orientation(content.removeprefix(_EXIF_START))
+        yield kind, position + 8, length
         position += 8 + length + (length & 1)
-    return 1
 
 
 def exif_orientation(content: bytes) -> int:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from mlimages.errors import InputError
 from mlimages.images.decoding import decode
 from mlimages.images.headers import EXTENSIONS, sniff
+from mlimages.images.packing.writer import shard_name
 from mlimages.images.reading import open_uri
 from mlimages.images.rejection import Reason, RejectedError
 from mlimages.progress import track
@@ -74,11 +75,6 @@ class PackedShard:
     rejects: pa.Table
     size: int = 0
     sha256: str = ""
-
-
-def shard_name(number: int) -> str:
-    """File name of a shard."""
-    return f"{number:06d}.tar"
 
 
 def pack_shards(
