@@ -17,7 +17,7 @@ from mlimages.images.settings import ImageSettings, Interpolation
 try:
     import cv2
 except ModuleNotFoundError:
-    cv2 = None
+    cv2 = None  # type: ignore[assignment]
 try:
     import simplejpeg
 except ModuleNotFoundError:
@@ -96,7 +96,7 @@ def _scale(pixels: np.ndarray, size: tuple[int, int], interpolation: Interpolati
     if interpolation == "area" and enlarging:
         interpolation = "bicubic"
     # OpenCV's other filters do not widen when they shrink, which aliases; Pillow's do.
-    if cv2 is not None and (interpolation == "area"):
+    if cv2 is not None and interpolation == "area":
         return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return np.asarray(Image.fromarray(pixels).resize(size, _PILLOW[interpolation]))
 

@@ -65,7 +65,8 @@ class ImageSettings:
                     name, f"{getattr(self, name)!r} is none of {', '.join(choices)}", "choose one"
                 )
         if (self.resize == "no") != (self.side == 0):
-            raise InputError("side", "goes with a way to resize, and the other way round", "see: mlimages pack --help")  # fmt: skip
+            cause = "is given without a way to resize, or the other way round"
+            raise InputError("side", cause, "give both, or neither")
         for name, least, most in (
             ("side", 0, _MAXIMUM_SIDE),
             ("quality", 1, 100),

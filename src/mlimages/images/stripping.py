@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 
-from mlimages.images.headers import read_header
+from mlimages.images.headers import gif_parts, png_chunks, read_header, webp_chunks
 from mlimages.images.rejection import BadImageError, Reason
 
 # ISO 10918-1: any marker but a stuffed zero, a restart or a fill byte ends entropy-coded data.
@@ -87,37 +86,29 @@ def _is_kept(marker: int, data: bytes, content: int) -> bool:
 
 def _strip_png(data: bytes, orientation: int) -> bytes:
     kept = [data[:8]]
-    position = 8
-    while position < len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 12 + length
+    for kind, start, length in png_chunks(data):
         if not kind[0] & 0x20 or kind in _PNG_CHUNKS:
-            kept.append(data[position:end])
+            kept.append(data[start - 8 : start + length + 4])
         if kind == b"IHDR" and orientation != 1:
             content = b"eXIf" + orientation_only(orientation)
             kept.append(struct.pack(">I", len(content) - 4) + content)
             kept.append(struct.pack(">I", zlib.crc32(content)))
         if kind == b"IEND":
             break
-        position = end
     return b"".join(kept)
 
 
 def _strip_webp(data: bytes, orientation: int) -> bytes:
-    end = struct.unpack_from("<I", data, 4)[0] + 8
+    riff = data[: struct.unpack_from("<I", data, 4)[0] + 8]
     kept = []
-    position = 12
-    while position + 8 <= end:
-        kind, length = struct.unpack_from("<4sI", data, position)
-        following = position + 8 + length + (length & 1)
+    for kind, start, length in webp_chunks(riff):
+        end = start + length + (length & 1)
         if kind == b"VP8X":
-            flags = data[position + 8] & ~(_WEBP_EXIF | _WEBP_XMP)
+            flags = data[start] & ~(_WEBP_EXIF | _WEBP_XMP)
             flags |= _WEBP_EXIF if orientation != 1 else 0
-            kept += [data[position : position + 8], bytes((flags,))]
-            kept.append(data[position + 9 : following])
+            kept += [data[start - 8 : start], bytes((flags,)), data[start + 1 : end]]
         elif kind in _WEBP_CHUNKS:
-            kept.append(data[position:following])
-        position = following
+            kept.append(data[start - 8 : end])
     if orientation != 1:
         exif = orientation_only(orientation)
         kept.append(struct.pack("<4sI", b"EXIF", len(exif)) + exif)
@@ -126,36 +117,16 @@ def _strip_webp(data: bytes, orientation: int) -> bytes:
 
 
 def _strip_gif(data: bytes, _: int) -> bytes:
-    # GIF89a: header, screen and its colours, then extensions (0x21) and frames (0x2C) to 0x3B.
-    position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    kept = [data[:position]]
-    while position < len(data):
-        start, kind = position, data[position]
-        if kind == 0x3B:
-            kept.append(b"\x3b")
-            break
-        if kind == 0x21:
-            position += 2
-        elif kind == 0x2C:
-            flags = data[position + 9]
-            position += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-        else:
-            raise BadImageError(Reason.DAMAGED)
-        for position in _gif_blocks(data, position):  # noqa: B007
-            pass
-        label = data[start + 1] if kind == 0x21 else 0
+    parts = list(gif_parts(data))
+    if not parts or data[parts[-1][1] : parts[-1][1] + 1] != b"\x3b":
+        return data  # cut: the decoder has the word
+    kept = [data[: parts[0][0]]]
+    for start, end in parts:
+        label = data[start + 1] if data[start] == 0x21 else 0
         foreign = label == 0xFF and not data.startswith(_GIF_EXTENSIONS, start + 3)
         if label != _COMMENT and not foreign:
-            kept.append(data[start:position])
-    return b"".join(kept)
-
-
-def _gif_blocks(data: bytes, position: int) -> Iterator[int]:
-    """Positions behind each block, the last behind the empty one that ends them."""
-    while data[position]:
-        position += data[position] + 1
-        yield position
-    yield position + 1
+            kept.append(data[start:end])
+    return b"".join([*kept, b"\x3b"])
 
 
 _STRIPPERS = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp, "GIF": _strip_gif}

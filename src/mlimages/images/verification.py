@@ -12,6 +12,7 @@ one of its batch or somebody who killed the process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -333,7 +334,5 @@ def _stop(worker: _Worker) -> int:
 
 
 def _drain(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(BlockingIOError):
         connection.recv(1 << 10)
-    except BlockingIOError:
-        pass

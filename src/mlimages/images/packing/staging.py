@@ -8,7 +8,6 @@ commit that makes it visible. A shard that was adopted before is recognised by i
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -222,8 +221,8 @@ def _unique(block: int) -> str:
 def _place(source: AnyPath, target: AnyPath) -> None:
     target.unlink(missing_ok=True)  # of a commit that never came to be
     try:
-        if not isinstance(target, Path):
-            target.fs.cp_file(str(getattr(source, "path", source)), target.path)
+        if not isinstance(target, Path) or not isinstance(source, Path):
+            target.fs.cp_file(source.path, target.path)  # type: ignore[union-attr]
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -231,9 +230,8 @@ def _place(source: AnyPath, target: AnyPath) -> None:
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK):
                 raise
-            with contextlib.ExitStack() as stack:
-                stack.callback(sync, target)
-                shutil.copyfile(source, target)
+            shutil.copyfile(source, target)
+            sync(target)
         sync(target.parent)
     except FileNotFoundError:
         raise DatabaseError(source, "is no longer there", "run the command again") from None
