@@ -39,6 +39,9 @@ __all__ = ["ImageSettings", "Verified", "Verifier"]
 SECONDS = 30.0
 _BATCH_IMAGES, _BATCH_BYTES = 64, 1 << 19
 _BATCHES_IN_FLIGHT = 2
+# A process that is busy is handed its next batch once that is worth a message.
+_WORTH_IMAGES, _WORTH_BYTES = 32, 1 << 18
+_NEVER = 1 << 62
 _RECEIVE_BYTES = 1 << 20
 _START_SECONDS = 120.0
 _STARTS = 3  # in a row that may fail before it is no accident
@@ -94,7 +97,9 @@ class Verifier:
         self._lock = threading.Lock()
         self._waiting: deque[_Job] = deque()
         self._alone: deque[_Job] = deque()  # to be tried once more
-        self._asleep = self._closed = False
+        self._waiting_bytes = 0
+        self._closed = False
+        self._wake_at = 1  # images that wait, or as many bytes as are worth it, wake the thread
         self._failed_starts = 0
         self._running: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
@@ -128,7 +133,12 @@ class Verifier:
                 self._thread = threading.Thread(target=self._serve, name="verify", daemon=True)
                 self._thread.start()
             self._waiting.append(job)
-            wake, self._asleep = self._asleep, False
+            self._waiting_bytes += len(data)
+            wake = len(self._waiting) >= self._wake_at or (
+                self._wake_at == _WORTH_IMAGES and self._waiting_bytes >= _WORTH_BYTES
+            )
+            if wake:
+                self._wake_at = _NEVER
         if wake:
             self._wake.send(b"\0")
         return job.future
@@ -185,17 +195,26 @@ class Verifier:
             starting += 1
         for room in range(1, _BATCHES_IN_FLIGHT + 1):
             for worker in self._running:
-                if worker.ready and len(worker.batches) < room and (batch := self._next_batch()):
+                if (
+                    worker.ready
+                    and len(worker.batches) < room
+                    and (batch := self._next_batch(room))
+                ):
                     self._send(worker, batch)
+        held = [len(worker.batches) for worker in self._running if worker.ready]
         with self._lock:
-            ready = [worker for worker in self._running if worker.ready]
-            busy = all(len(worker.batches) >= _BATCHES_IN_FLIGHT for worker in ready)
-            self._asleep = not self._waiting or (busy and len(self._running) == self.workers)
+            if len(self._running) < self.workers or 0 in held:
+                self._wake_at = 1
+            else:  # what processes say wakes the thread, too
+                self._wake_at = _WORTH_IMAGES if 1 in held else _NEVER
 
-    def _next_batch(self) -> deque[_Job]:
+    def _next_batch(self, room: int) -> deque[_Job]:
         with self._lock:
             if self._alone:
                 return deque([self._alone.popleft()])
+            few = len(self._waiting) < _WORTH_IMAGES and self._waiting_bytes < _WORTH_BYTES
+            if room > 1 and few:
+                return deque()
             # An equal share for all, so that the last images do not queue behind one process.
             share = -(-len(self._waiting) // (_BATCHES_IN_FLIGHT * self.workers))
             batch: deque[_Job] = deque()
@@ -203,6 +222,7 @@ class Verifier:
             while self._waiting and len(batch) < min(share, _BATCH_IMAGES) and size < _BATCH_BYTES:
                 batch.append(self._waiting.popleft())
                 size += len(batch[-1].data)
+            self._waiting_bytes -= size
         return batch
 
     def _send(self, worker: _Worker, batch: deque[_Job]) -> None:
