@@ -32,7 +32,14 @@ from mlimages.errors import MlimagesError
 from mlimages.images.preparation import Verified
 from mlimages.images.rejection import Reason
 from mlimages.images.settings import ImageSettings
-from mlimages.images.verification_worker import COUNT, READY, RECORD, unpack_result
+from mlimages.images.verification_worker import (
+    HEAD,
+    READY,
+    RECORD,
+    SLOT_BYTES,
+    map_slots,
+    unpack_result,
+)
 
 __all__ = ["ImageSettings", "Verified", "Verifier"]
 
@@ -62,6 +69,8 @@ class _Worker:
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
+    memory: memoryview  # that both share; empty where the system has no such memory
+    next_slot: int = 0
     ready: bool = False
     progress: float = field(default_factory=time.monotonic)  # when it last said anything
     batches: deque[deque[_Job]] = field(default_factory=deque)  # sent, not answered
@@ -229,9 +238,19 @@ class Verifier:
         if not worker.batches:
             worker.progress = time.monotonic()
         worker.batches.append(batch)
-        lengths = struct.pack(f"<{len(batch)}Q", *(len(job.data) for job in batch))
-        worker.outgoing.append(memoryview(COUNT.pack(len(batch)) + lengths))
-        worker.outgoing.extend(memoryview(job.data) for job in batch if job.data)
+        sizes = [len(job.data) for job in batch]
+        slot = -1
+        if sum(sizes) <= SLOT_BYTES and worker.memory:
+            # Each batch in flight has a slot: another comes when the first is answered.
+            slot = worker.next_slot = (worker.next_slot + 1) % _BATCHES_IN_FLIGHT
+            position = slot * SLOT_BYTES
+            for job, size in zip(batch, sizes, strict=True):
+                worker.memory[position : position + size] = job.data
+                position += size
+        lengths = struct.pack(f"<{len(batch)}Q", *sizes)
+        worker.outgoing.append(memoryview(HEAD.pack(len(batch), slot) + lengths))
+        if slot < 0:
+            worker.outgoing.extend(memoryview(job.data) for job in batch if job.data)
         self._write(worker)
 
     def _attend(self, worker: _Worker, events: int) -> None:
@@ -326,7 +345,8 @@ class Verifier:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "mlimages.images.verification_worker"]
-        arguments = [str(theirs.fileno()), self._function, json.dumps(self._options)]
+        shared = _shared_memory()
+        arguments = [str(theirs.fileno()), self._function, json.dumps(self._options), str(shared)]
         # Imports as this process has them; decoders need no threads of a library's own.
         path = os.pathsep.join(place or os.getcwd() for place in sys.path)
         environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
@@ -334,13 +354,15 @@ class Verifier:
             [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), *([shared] if shared >= 0 else [])],
             env=environment | {"OMP_NUM_THREADS": "1"},
             process_group=0,  # Ctrl-C is for the parent
         )
         theirs.close()
         ours.setblocking(False)
-        worker = _Worker(process, ours)
+        worker = _Worker(process, ours, map_slots(shared))
+        if shared >= 0:
+            os.close(shared)
         self._running.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
@@ -351,6 +373,15 @@ def _stop(worker: _Worker) -> int:
     if worker.process.poll() is None:
         worker.process.kill()
     return worker.process.wait()
+
+
+def _shared_memory() -> int:
+    """A descriptor of memory for the batches of one process; -1 where there is no such thing."""
+    if not hasattr(os, "memfd_create"):
+        return -1
+    descriptor = os.memfd_create("images")
+    os.ftruncate(descriptor, _BATCHES_IN_FLIGHT * SLOT_BYTES)
+    return descriptor
 
 
 def _drain(connection: socket.socket) -> None:
