@@ -12,13 +12,13 @@ import pyarrow as pa
 from mlimages.errors import DatabaseError
 from mlimages.images.decoding import decode
 from mlimages.images.files import OpenFiles
-from mlimages.images.packing import shard_name
+from mlimages.images.packing.writer import shard_name
 from mlimages.storage import located, service_errors
 
 if TYPE_CHECKING:
     from mlimages.storage import AnyPath
 
-_AGAIN = "restore it from a copy, or build and pack the database again"
+_AGAIN = "restore it from a copy, or run: mlimages shards repair DB"
 
 
 class ShardReader:
