@@ -147,8 +147,42 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 def test_the_order_never_changes_between_versions():
     # Known values: another order would not continue a run where it stopped.
     assert DataOrder(10, seed=0).batch(0, 10)[1].tolist() == [7, 2, 4, 8, 3, 0, 6, 5, 1, 9]
-    assert in_shards(4, 4, lanes=2).batch(16, 16)[1].tolist() == [9, 2, 11, 4, 10, 1, 8, 0, 15, 3, 14, 6, 12, 5, 13, 7]
-    assert in_shards(4, 4, lanes=2, window=3).batch(0, 16)[1].tolist() == [2, 13, 1, 12, 0, 14, 3, 4, 9, 5, 8, 15, 10, 6, 11, 7]
+    assert in_shards(4, 4, lanes=2).batch(16, 16)[1].tolist() == [
+        9,
+        2,
+        11,
+        4,
+        10,
+        1,
+        8,
+        0,
+        15,
+        3,
+        14,
+        6,
+        12,
+        5,
+        13,
+        7,
+    ]
+    assert in_shards(4, 4, lanes=2, window=3).batch(0, 16)[1].tolist() == [
+        2,
+        13,
+        1,
+        12,
+        0,
+        14,
+        3,
+        4,
+        9,
+        5,
+        8,
+        15,
+        10,
+        6,
+        11,
+        7,
+    ]
 
 
 def test_the_fingerprint_tells_orders_apart():
@@ -177,9 +211,7 @@ def test_a_keyed_permutation_takes_every_number_once(size, key):
 def test_permutations_of_several_sizes_and_keys_are_those_one_by_one():
     index, size = np.array([0, 3, 6, 10**9]), np.array([1, 5, 7, 2**40])
     together = permute(index, size, mix(7, np.arange(4)))
-    alone = [
-        permute(index[i : i + 1], int(size[i]), int(mix(7, i)))[0] for i in range(len(index))
-    ]
+    alone = [permute(index[i : i + 1], int(size[i]), int(mix(7, i)))[0] for i in range(len(index))]
     assert together.tolist() == alone
 
 

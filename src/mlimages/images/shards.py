@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -62,6 +63,24 @@ class ShardReader:
 
     def __contains__(self, row: object) -> bool:
         return isinstance(row, int | np.integer) and self._find(int(row)) is not None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the shards are in an object store."""
+        return not isinstance(self.directory, Path)
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shard and offset of each of some rows.
+
+        Raises:
+            KeyError: a row is in no shard.
+        """
+        positions = np.searchsorted(self.rows, rows)
+        positions = np.minimum(positions, len(self.rows) - 1)
+        missing = rows[self.rows[positions] != rows] if len(self.rows) else rows
+        if len(missing):
+            raise KeyError(int(missing[0]))
+        return self._shard[positions], self._offset[positions]
 
     def read(self, row: int) -> bytes:
         """The stored bytes of an image.

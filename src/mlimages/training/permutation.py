@@ -1,9 +1,9 @@
 """Keyed permutations of any size, one element at a time: nothing is stored and nothing is drawn.
 
-A number below size is written in two digits (of bases a and b, a * b barely above size); digits take
-turns in being shifted by a keyed hash of the other, which can be undone and so is a permutation (a
-Feistel network; Black and Rogaway, Ciphers with arbitrary finite domains, 2002). A result that is
-not below size goes round again.
+A number below size is written in two digits (of bases a and b, a * b barely above size); digits
+take turns in being shifted by a keyed hash of the other, which can be undone and so is a
+permutation (a Feistel network; Black and Rogaway, Ciphers with arbitrary finite domains, 2002). A
+result that is not below size goes round again.
 """
 
 from __future__ import annotations
