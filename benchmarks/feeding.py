@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
-
 from benchmarks.harness import Outcome, main, medians
 from benchmarks.peers import feeding as peers
+from PIL import Image
+
 from mlimages.images.augmentation import AugmentationParameters, train_image
 from mlimages.images.colour import ColourParameters, distort_colour
 from mlimages.images.packing import shard_name
@@ -57,9 +57,7 @@ def cut_out(picture: Image.Image, size: tuple[int, int], rng: random.Random) -> 
     scale = share * min(picture.width / size[0], picture.height / size[1])
     width, height = round(size[0] * scale), round(size[1] * scale)
     left, top = rng.randint(0, picture.width - width), rng.randint(0, picture.height - height)
-    part = picture.resize(
-        size, Image.Resampling.LANCZOS, (left, top, left + width, top + height)
-    )
+    part = picture.resize(size, Image.Resampling.LANCZOS, (left, top, left + width, top + height))
     if rng.random() < 0.5:
         part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     file = io.BytesIO()
@@ -109,7 +107,9 @@ class Child:
         self.process.stdin.flush()
         answer = self._answer()
         if answer["images"] != count:
-            raise SystemExit(f"error: {self.process.args} gave {answer['images']} of {count} images")
+            raise SystemExit(
+                f"error: {self.process.args} gave {answer['images']} of {count} images"
+            )
         return answer["seconds"] / count
 
     def _answer(self) -> dict[str, Any]:

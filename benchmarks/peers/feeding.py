@@ -160,11 +160,12 @@ def datasets(folder: Path, our_transform: bool = False) -> Iterable[Any]:
 
 def loader(side: str, folder: Path) -> Iterable[Any]:
     """What a side iterates over, once a pass."""
-    base, _, transform = side.partition("_our_transform")
     makers: dict[str, Callable[..., Iterable[Any]]] = {"ours": ours, "bare": Bare}
-    if base in makers:
-        return makers[base](folder)
-    return globals()[base](folder, our_transform=side.endswith("_our_transform"))
+    if side in makers:
+        return makers[side](folder)
+    peers = {"torchvision": torchvision, "webdataset": webdataset, "datasets": datasets}
+    name, ours_handed, _ = side.partition("_our_transform")
+    return peers[name](folder, our_transform=bool(ours_handed))
 
 
 def images_of(batch: Any) -> Any:
@@ -188,9 +189,7 @@ def serve(side: str, folder: Path) -> None:
     print(json.dumps({"first": first_seconds, "shape": shape}), flush=True)
     for _ in sys.stdin:
         started = time.perf_counter()
-        count = sum(
-            len(batch) if side == "bare" else len(images_of(batch)) for batch in batches
-        )
+        count = sum(len(batch) if side == "bare" else len(images_of(batch)) for batch in batches)
         print(json.dumps({"seconds": time.perf_counter() - started, "images": count}), flush=True)
 
 

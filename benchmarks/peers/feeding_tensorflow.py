@@ -1,7 +1,7 @@
 """tf.data's side of the feeding benchmark, for an environment of its own (it needs nothing else).
 
-As https://www.tensorflow.org/guide/data_performance documents: a parallel map with autotuning, a
-fused decode and crop, prefetch. The paper's augmentation without its rotation, which tf.image lacks.
+As https://www.tensorflow.org/guide/data_performance documents: a parallel map with autotuning, a fused
+decode and crop, prefetch. The paper's augmentation without its rotation, which tf.image has not.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def serve(folder: Path) -> None:
     batches = files.map(view, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH)
     batches = batches.prefetch(tf.data.AUTOTUNE)
     first = next(iter(batches))
-    print(json.dumps({"first": time.perf_counter() - started, "shape": list(first.shape)}), flush=True)
+    print(
+        json.dumps({"first": time.perf_counter() - started, "shape": list(first.shape)}), flush=True
+    )
     for _ in sys.stdin:
         started = time.perf_counter()
         count = sum(len(batch) for batch in batches)

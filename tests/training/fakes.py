@@ -88,7 +88,7 @@ class FakeDatabase:
         confidences = np.where(categories == 3, 0.9, 1.0).astype(np.float32)
         return FakeSelection(rows, indptr, categories, confidences)
 
-    def reader(self) -> FakeReader:
+    def reader(self, cache: object = None) -> FakeReader:
         return self.fake_reader
 
 

@@ -38,6 +38,7 @@ def in_shards(per_shard: int, shards: int, lanes: int, window: int | None = None
     return DataOrder(per_shard * shards, 5, lanes, ShardLayout(bounds), window)
 
 
+@settings(deadline=None)
 @given(orders(), st.integers(0, 5))
 def test_every_sample_comes_once_an_epoch(order, epoch):
     num_samples, options = order
@@ -46,6 +47,7 @@ def test_every_sample_comes_once_an_epoch(order, epoch):
     assert sorted(samples.tolist()) == list(range(num_samples))
 
 
+@settings(deadline=None)
 @given(orders(), st.integers(0, 1000), st.lists(st.integers(1, 50), min_size=1, max_size=8))
 def test_resuming_anywhere_gives_the_uninterrupted_order(order, start, batches):
     num_samples, options = order
@@ -203,6 +205,7 @@ def test_ranks_must_divide_the_lanes():
         DataOrder(0, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(0, 2**64 - 1))
 def test_a_keyed_permutation_takes_every_number_once(size, key):
     assert sorted(permute(np.arange(size), size, key).tolist()) == list(range(size))

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from mlimages.errors import MlimagesError, StorageError
 
+REMOTE_READS = 8
+
 
 class Reader(Protocol):
     """What gives an image's bytes; see shards.ShardReader."""
@@ -40,35 +42,72 @@ class TimedReads:
 
     def read(self, rows: Sequence[int]) -> Iterator[bytes | MlimagesError]:
         """The bytes of each image in turn, or why there are none."""
-        done = 0
-        while self._seconds and done < len(rows):
-            answers: SimpleQueue[bytes | BaseException] = SimpleQueue()
-            thread = self._thread()
-            thread.tasks.put((rows[done:], answers))
-            for row in rows[done:]:
+        if not self._seconds:
+            for row in rows:
                 try:
-                    answer = answers.get(timeout=self._seconds)
-                except Empty:
-                    thread.abandoned = True
-                    del self._mine.hold
-                    answer = _no_answer(row, self._seconds)
-                if isinstance(answer, BaseException) and not isinstance(answer, MlimagesError):
-                    raise answer
-                done += 1
-                yield answer
-                if thread.abandoned:
-                    break
-        for row in rows[done:]:
-            try:
-                yield self._reader.read(row)
-            except MlimagesError as error:
-                yield error
+                    yield self._reader.read(row)
+                except MlimagesError as error:
+                    yield error
+            return
+        # An object store answers late but to many at once.
+        count = REMOTE_READS if getattr(self._reader, "remote", False) else 1
+        step = max(1, -(-len(rows) // count))
+        parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+        tasks = [self._start(slot, part) for slot, part in enumerate(parts)]
+        for slot, task in enumerate(tasks):
+            yield from self._answers(slot, task)
 
-    def _thread(self) -> _ReadingThread:
-        hold: _Hold | None = getattr(self._mine, "hold", None)
+    def _start(self, slot: int, rows: Sequence[int]) -> _Task:
+        holds: dict[int, _Hold] = self._mine.__dict__
+        hold = holds.get(slot)
         if hold is None or not hold.thread.is_alive():  # a forked process has none of its parent's
-            self._mine.hold = hold = _Hold(_ReadingThread(self._reader))
-        return hold.thread
+            holds[slot] = hold = _Hold(_ReadingThread(self._reader))
+        task = _Task(rows)
+        hold.thread.tasks.put(task)
+        return task
+
+    def _answers(self, slot: int, task: _Task) -> Iterator[bytes | MlimagesError]:
+        rows = task.rows
+        while rows:
+            hung = not task.wait(self._seconds)
+            found = task.found[:]
+            for answer in found:
+                if not isinstance(answer, bytes | MlimagesError):
+                    raise answer
+                yield answer
+            if not hung:
+                return
+            task.abandoned = True
+            del self._mine.__dict__[slot]
+            yield _no_answer(rows[len(found)], self._seconds)
+            rows = rows[len(found) + 1 :]
+            task = self._start(slot, rows)
+
+
+class _Task:
+    """Rows to read one after the other, and what has been read."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        self.rows = rows
+        self.found: list[bytes | BaseException] = []
+        self.abandoned = False
+        self._finished: SimpleQueue[None] = SimpleQueue()
+
+    def finish(self) -> None:
+        """Wake the waiting thread: once for all rows, as each waking costs both threads time."""
+        self._finished.put(None)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all rows were read, none of them within more than the seconds."""
+        while True:
+            before = len(self.found)
+            try:
+                self._finished.get(timeout=seconds)
+            except Empty:
+                if len(self.found) == before:
+                    return False
+            else:
+                return True
 
 
 class _Hold:
@@ -83,26 +122,24 @@ class _Hold:
 
 
 class _ReadingThread(threading.Thread):
-    """Answers tasks of rows; a daemon, so that a hung one does not keep the process from ending."""
+    """Works on tasks; a daemon, so that a hung one does not keep the process from ending."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__(name="reads", daemon=True)
         self._reader = reader
-        self.abandoned = False
-        self.tasks: SimpleQueue[tuple[Sequence[int], SimpleQueue[bytes | BaseException]] | None] = (
-            SimpleQueue()
-        )
+        self.tasks: SimpleQueue[_Task | None] = SimpleQueue()
 
     def run(self) -> None:
-        while not self.abandoned and (task := self.tasks.get()) is not None:
-            rows, answers = task
-            for row in rows:
-                if self.abandoned:
-                    return
+        while (task := self.tasks.get()) is not None:
+            for row in task.rows:
                 try:
-                    answers.put(self._reader.read(row))
+                    answer: bytes | BaseException = self._reader.read(row)
                 except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
-                    answers.put(error)
+                    answer = error
+                if task.abandoned:
+                    return
+                task.found.append(answer)
+            task.finish()
 
 
 def _no_answer(row: int, seconds: float) -> StorageError:

@@ -21,6 +21,7 @@ from mlimages.errors import (
     MlimagesError,
     TrainingError,
 )
+from mlimages.images.shard_cache import ShardCache
 from mlimages.storage import write_text
 from mlimages.training.checkpoint import newest_checkpoint, write_checkpoint
 from mlimages.training.data import StepData, TrainingData
@@ -76,7 +77,8 @@ class _Run:
         self.validation = self._select_validation()
         self.outputs = choose_outputs(self.selection, recipe.data.minimum_images)
         tags = TagMatrix(self.selection, self.outputs)
-        self.reader = db.reader()
+        where, most = recipe.data.cache, recipe.data.cache_gb
+        self.reader = db.reader(ShardCache(where, most) if where else None)
         self.data = TrainingData(self.reader, self.selection, tags, recipe)
         self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
         # What is trained.

@@ -73,6 +73,10 @@ class DataSettings(Section):
     """Processes help where many workers would wait for Python's lock."""
     read_seconds: float = 60.0
     """Longest wait for an image's bytes before another takes its place. 0: for ever."""
+    cache: str = ""
+    """Folder on this machine that keeps parts of shards in an object store. "": none."""
+    cache_gb: float = 100.0
+    """Its greatest size; below (lanes / processes) x window x image size it helps little."""
     broken_limit: float = 0.01
     """Share of the images that may turn out broken (they are replaced) before training stops."""
 
@@ -87,6 +91,7 @@ class DataSettings(Section):
         self.expect("window", 0 <= self.window <= 1 << 30, "0 to 2**30")
         self.expect("read_seconds", self.read_seconds >= 0, "0 or more")
         self.expect("workers", 0 <= self.workers <= 256, "0 to 256")
+        self.expect("cache_gb", self.cache_gb > 0, "above 0")
         self.expect("broken_limit", 0 <= self.broken_limit <= 1, "0 to 1")
 
 
