@@ -1,7 +1,7 @@
 """tf.data's side of the feeding benchmark, for an environment of its own (it needs nothing else).
 
-As https://www.tensorflow.org/guide/data_performance documents: a parallel map with autotuning, a fused
-decode and crop, prefetch. The paper's augmentation without its rotation, which tf.image has not.
+As https://www.tensorflow.org/guide/data_performance documents: a parallel map with autotuning, a
+fused decode and crop, prefetch. The paper's augmentation without its rotation (tf.image has none).
 """
 
 from __future__ import annotations

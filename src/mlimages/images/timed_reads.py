@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -58,13 +59,20 @@ class TimedReads:
             yield from self._answers(slot, task)
 
     def _start(self, slot: int, rows: Sequence[int]) -> _Task:
-        holds: dict[int, _Hold] = self._mine.__dict__
+        holds = self._holds()
         hold = holds.get(slot)
         if hold is None or not hold.thread.is_alive():  # a forked process has none of its parent's
             holds[slot] = hold = _Hold(_ReadingThread(self._reader))
         task = _Task(rows)
         hold.thread.tasks.put(task)
         return task
+
+    def _holds(self) -> dict[int, _Hold]:
+        """The reading threads of the calling thread."""
+        if not hasattr(self._mine, "holds"):
+            self._mine.holds = {}
+        holds: dict[int, _Hold] = self._mine.holds
+        return holds
 
     def _answers(self, slot: int, task: _Task) -> Iterator[bytes | MlimagesError]:
         rows = task.rows
@@ -78,7 +86,7 @@ class TimedReads:
             if not hung:
                 return
             task.abandoned = True
-            del self._mine.__dict__[slot]
+            self._holds().pop(slot).release.detach()
             yield _no_answer(rows[len(found)], self._seconds)
             rows = rows[len(found) + 1 :]
             task = self._start(slot, rows)
@@ -111,14 +119,18 @@ class _Task:
 
 
 class _Hold:
-    """Ends a reading thread together with the thread that it reads for."""
+    """Ends a reading thread together with the thread that it reads for, or with the process."""
 
     def __init__(self, thread: _ReadingThread) -> None:
         self.thread = thread
         thread.start()
+        self.release = weakref.finalize(self, _end, thread)
 
-    def __del__(self) -> None:
-        self.thread.tasks.put(None)
+
+def _end(thread: _ReadingThread) -> None:
+    thread.tasks.put(None)
+    # An interpreter that shuts down under a running thread may abort.
+    thread.join(timeout=1.0)
 
 
 class _ReadingThread(threading.Thread):
