@@ -29,12 +29,14 @@ class Outcome:
         peak_gb: proportional set size at its highest, in 1e9 bytes.
         ratios: what the claim is about; the name says what is divided by what.
         raw: all single times.
+        figures: whatever else is told, by a name that says its unit.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     peak_gb: dict[str, float] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     raw: dict[str, list[float]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 def interleaved(sides: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
@@ -137,7 +139,7 @@ def main(
         print(json.dumps(result))
         return
     print(title)
-    for kind in ("seconds", "peak_gb", "ratios"):
+    for kind in ("seconds", "peak_gb", "ratios", "figures"):
         for name, value in result[kind].items():  # type: ignore[attr-defined]
             print(f"  {kind:8} {name:44} {value:10.4f}")
     print(f"  {result['machine']}\n  {result['versions']}")

@@ -34,6 +34,7 @@ from mlimages.images.duplicates import (
 )
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
+from mlimages.images.shard_cache import ShardCache
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
@@ -218,9 +219,13 @@ class Database:
         ]
         return np.concatenate([np.empty(0, dtype=bool), *found])
 
-    def reader(self) -> ShardReader:
-        """Random access to the packed images' bytes by row."""
-        return ShardReader(self.root / "shards", self.store.table("shards/index"))
+    def reader(self, cache: ShardCache | None = None) -> ShardReader:
+        """Random access to the packed images' bytes by row.
+
+        Args:
+            cache: keeps on this machine what is read of a database in an object store.
+        """
+        return ShardReader(self.root / "shards", self.store.table("shards/index"), cache)
 
     def row_of(self, image: str) -> int:
         """Row of an image by its id; raises InputError when there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -63,12 +63,15 @@ def probe(data: bytes) -> ImageInfo:
             "too many pixels", "truncated" or "damaged".
     """
     header = _checked_header(data)
-    size = (header.width, header.height)
-    width, height = size if header.orientation < 5 else size[::-1]
-    return ImageInfo(header.format, width, height)
+    return ImageInfo(header.format, *_upright_size(header))
 
 
-def decode(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
+def decode(
+    data: bytes,
+    *,
+    minimum_side: int | None = None,
+    reduction: Callable[[int, int], int] | None = None,
+) -> np.ndarray:
     """Decode a JPEG, PNG, WebP or GIF (its first frame) to upright RGB.
 
     Greyscale, palette, CMYK and 16-bit pixels are converted, transparency is laid over white, and
@@ -78,6 +81,8 @@ def decode(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
         data: the file's bytes.
         minimum_side: allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size as long as the
             shorter side keeps this many pixels; far faster for large photos.
+        reduction: likewise, for what depends on more than the shorter side: given the upright width
+            and height, the greatest factor by which a JPEG may shrink.
 
     Returns:
         uint8 [height, width, 3], contiguous.
@@ -87,7 +92,13 @@ def decode(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
     """
     header = _checked_header(data)
     if header.format == "JPEG":
-        pixels = _decode_jpeg(data, header, _reduction(header, minimum_side))
+        most = 1
+        if minimum_side is not None:
+            most = min(header.width, header.height) // minimum_side
+        elif reduction is not None:
+            most = reduction(*_upright_size(header))
+        factor = next((factor for factor in (8, 4, 2) if factor <= most), 1)
+        pixels = _decode_jpeg(data, header, factor)
     else:
         if header.format == "PNG":
             check_png(data)
@@ -104,12 +115,9 @@ def _checked_header(data: bytes) -> Header:
     return header
 
 
-def _reduction(header: Header, minimum_side: int | None) -> int:
-    """Largest of 8, 4, 2, 1 that leaves the shorter side `minimum_side` pixels."""
-    if minimum_side is None:
-        return 1
-    shorter = min(header.width, header.height)
-    return next((n for n in (8, 4, 2) if shorter >= n * minimum_side), 1)
+def _upright_size(header: Header) -> tuple[int, int]:
+    size = (header.width, header.height)
+    return size if header.orientation < 5 else size[::-1]
 
 
 def _decode_jpeg(data: bytes, header: Header, reduction: int) -> np.ndarray:
