@@ -27,10 +27,12 @@ from mlimages.checking import CheckReport, check_store, pack_rejects, tags_are_c
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
 from mlimages.images.duplicates import (
+    Closeness,
     DuplicatesReport,
     find_duplicates,
     merge_duplicates,
     report_duplicates,
+    update_hashes,
 )
 from mlimages.images.packing import PackEntry, pack_shards
 from mlimages.images.shards import ShardReader
@@ -302,16 +304,27 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
-    def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
-        """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
+    def merge_duplicates(
+        self, undo: bool = False, closeness: Closeness | None = None
+    ) -> DuplicatesReport:
+        """Let one image stand for its copies, with the facts of all; see images.duplicates.
 
         What an earlier call did is undone first. Tags are to be derived again afterwards.
+
+        Args:
+            undo: only undo.
+            closeness: also merge images that show the same photo, as alike as this says.
         """
-        with self.store.commit("duplicates") as commit:
-            nothing = DUPLICATES.empty_table()
-            found = nothing if undo else find_duplicates(self.store, self.reader())
-            added = merge_duplicates(commit, found)
-        return report_duplicates(self.store, found, added)
+        reader = self.reader()
+        with self.store.writing("duplicates"):
+            if closeness is not None and not undo:
+                update_hashes(self.store, reader)
+            with self.store.commit("duplicates") as commit:
+                found, searched = DUPLICATES.empty_table(), None
+                if not undo:
+                    found, searched = find_duplicates(self.store, reader, closeness)
+                added = merge_duplicates(commit, found)
+        return report_duplicates(self.store, found, added, searched)
 
     def split(
         self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()

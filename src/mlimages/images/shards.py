@@ -88,6 +88,10 @@ class ShardReader:
             self._complain(path, row, offset, short=len(data) != length)
         return data
 
+    def checksums(self, rows: np.ndarray) -> np.ndarray:
+        """uint32 [rows]: the CRC-32 of the stored bytes of images, all of which must be packed."""
+        return self._crc32[np.searchsorted(self.rows, rows)]
+
     def image(self, row: int, minimum_side: int | None = None) -> np.ndarray:
         """Decode an image to RGB uint8 [height, width, 3]; see `decoding.decode`.
 
