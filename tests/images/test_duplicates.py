@@ -103,6 +103,7 @@ class Bytes:
 
     def __init__(self, contents: dict[int, bytes]) -> None:
         self.contents = contents
+        self.rows = np.array(sorted(contents))
 
     def read(self, row: int) -> bytes:
         return self.contents[row]

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -50,7 +51,7 @@ def equal_md5(store: Store) -> Iterable[Link]:
 
 def equal_bytes(store: Store, reader: ShardReader) -> Iterable[Link]:
     """Pairs of rows, neighbours in their group, whose packed bytes are equal."""
-    index = store.table("shards/index", ["row", "length", "crc32"])
+    index = readable(store, reader)
     lengths = index["length"].to_numpy().astype(np.uint64)
     prints = (lengths << np.uint64(32)) ^ index["crc32"].to_numpy().astype(np.uint64)
     for group in track(_repeated(prints, index["row"].to_numpy()), "comparing bytes"):
@@ -60,6 +61,12 @@ def equal_bytes(store: Store, reader: ShardReader) -> Iterable[Link]:
             if digest in last:
                 yield last[digest], row
             last[digest] = row
+
+
+def readable(store: Store, reader: ShardReader) -> pa.Table:
+    """Row, length and CRC-32 of the images that the reader gives."""
+    index = store.table("shards/index", ["row", "length", "crc32"])
+    return index.filter(pa.array(np.isin(index["row"].to_numpy(), reader.rows)))
 
 
 def _repeated(prints: NDArray[np.uint64], rows: NDArray[np.int32]) -> list[list[int]]:

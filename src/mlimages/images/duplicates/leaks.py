@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import InputError, nearest
+from mlimages.images.duplicates.exact import readable
 from mlimages.images.duplicates.finding import BYTES, EVIDENCE, MD5, PERCEPTUAL
 from mlimages.images.duplicates.hashing import read_hashes
 from mlimages.images.duplicates.outside import Outside
@@ -152,7 +153,7 @@ def _equal_md5(store: Store, outside: Outside) -> list[tuple[int, int]]:
 
 def _equal_bytes(store: Store, reader: ShardReader, outside: Outside) -> list[tuple[int, int]]:
     """(row, place) of images whose bytes are those of a picture outside."""
-    index = store.table("shards/index", ["row", "length", "crc32"])
+    index = readable(store, reader)
     lengths = index["length"].to_numpy().astype(np.uint64)
     prints = (lengths << np.uint64(32)) ^ index["crc32"].to_numpy().astype(np.uint64)
     order = np.argsort(outside.prints, kind="stable")
