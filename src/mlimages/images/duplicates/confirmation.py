@@ -8,7 +8,7 @@ where both overlap,
 - `detail` is the correlation of what is finer than a 16th of the side,
 - `colour` is the cosine between their colour differences; 1 where one picture is grey.
 
-Either picture is laid over the other, and the better of the two counts.
+Either picture is laid over the other, beginning at two scales, and the best of the four counts.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ COLOUR_SIDE = 16
 MINIMUM_SIDE = 96  # pixels of the shorter side that a JPEG keeps: crops are enlarged
 GREYNESS = 4.0  # grey levels of colour difference, root mean square, below which a picture is grey
 _STEPS = {COARSE: 8, 2 * COARSE: 6}
+_STARTS = (1.0, 1.07)  # a border hides the best scale from one that begins at 1
 _EPSILON = 1e-6
 
 
@@ -105,17 +106,21 @@ def compare_looks(first: list[Looks], second: list[Looks]) -> Scores:
     Args:
         first, second: of the same length; some hundred at once are quickest.
     """
-    there, back = _compare(first, second), _compare(second, first)
-    better = np.minimum(there.likeness, there.detail) >= np.minimum(back.likeness, back.detail)
-    return Scores(*(np.where(better, *both) for both in zip(there, back, strict=True)))
+    found = [
+        _compare(*sides, start) for sides in ((first, second), (second, first)) for start in _STARTS
+    ]
+    worth = [np.minimum(scores.likeness, scores.detail) for scores in found]
+    best = np.argmax(worth, axis=0)[None]
+    columns = (np.stack(column) for column in zip(*found, strict=True))
+    return Scores(*(np.take_along_axis(column, best, 0)[0] for column in columns))
 
 
-def _compare(first: list[Looks], second: list[Looks]) -> Scores:
-    """Lay the first pictures over the second ones."""
+def _compare(first: list[Looks], second: list[Looks], start: float) -> Scores:
+    """Lay the first pictures over the second ones, beginning at some scale."""
     left, right = (
         np.stack([looks.luminance for looks in side]).astype(np.float32) for side in (first, second)
     )
-    placing = _place(left, right)
+    placing = _place(left, right, start)
     moved, valid = _move(left, placing)
     likeness = _correlation(moved, right, valid)
     detail = _correlation(_fine(moved), _fine(right), valid)
@@ -125,12 +130,14 @@ def _compare(first: list[Looks], second: list[Looks]) -> Scores:
     return Scores(likeness, detail, _colour(ours, theirs, placing), _overlap(valid, placing))
 
 
-def _place(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+def _place(
+    left: NDArray[np.float32], right: NDArray[np.float32], start: float
+) -> NDArray[np.float32]:
     """float32 [pairs, 4]: scale and shift down, scale and shift across, of left onto right.
 
     The position y of the right picture, from -1 to 1, is at scale * y + shift in the left one.
     """
-    placing = np.tile(np.array([1, 0, 1, 0], np.float32), (len(left), 1))
+    placing = np.tile(np.array([start, 0, start, 0], np.float32), (len(left), 1))
     for side, steps in _STEPS.items():
         small, target = _shrink(left, side), _normal(_shrink(right, side))
         for _ in range(steps):
