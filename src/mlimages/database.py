@@ -27,11 +27,15 @@ from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
 from mlimages.images.duplicates import (
+    Closeness,
     DuplicatesReport,
     find_duplicates,
+    leaks,
     merge_duplicates,
     report_duplicates,
+    update_hashes,
 )
+from mlimages.images.duplicates.outside import Outside
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shard_cache import ShardCache
@@ -54,7 +58,7 @@ from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport
-from mlimages.schemas import DUPLICATES
+from mlimages.schemas import DUPLICATES, LEAKS
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
@@ -276,16 +280,62 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
-    def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
-        """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
+    def merge_duplicates(
+        self, undo: bool = False, closeness: Closeness | None = None
+    ) -> DuplicatesReport:
+        """Let one image stand for its copies, with the facts of all; see images.duplicates.
 
         What an earlier call did is undone first. Tags are to be derived again afterwards.
+
+        Args:
+            undo: only undo.
+            closeness: also merge images that show the same photo, as alike as this says.
         """
-        with self.store.commit("duplicates") as commit:
-            nothing = DUPLICATES.empty_table()
-            found = nothing if undo else find_duplicates(self.store, self.reader())
-            added = merge_duplicates(commit, found)
-        return report_duplicates(self.store, found, added)
+        reader = self.reader()
+        with self.store.writing("duplicates"):
+            if closeness is not None and not undo:
+                update_hashes(self.store, reader)
+            with self.store.commit("duplicates") as commit:
+                found, searched = DUPLICATES.empty_table(), None
+                if not undo:
+                    found, searched = find_duplicates(self.store, reader, closeness)
+                added = merge_duplicates(commit, found)
+        return report_duplicates(self.store, found, added, searched)
+
+    def find_leaks(
+        self,
+        outside: Outside,
+        closeness: Closeness | None = None,
+        *,
+        split: str = leaks.TRAIN,
+        remove: bool = False,
+    ) -> tuple[pa.Table, leaks.LeaksReport]:
+        """Find pictures of another set among the images of a split and of none.
+
+        Args:
+            outside: `open_outside` of a folder or another database.
+            closeness: how alike pictures must be.
+            split: the images that are compared.
+            remove: put the images aside, so that nothing selects or counts them.
+
+        Returns:
+            schemas.LEAKS, and the report.
+        """
+        reader = self.reader()
+        with self.store.writing("duplicates leak"):
+            update_hashes(self.store, reader)
+            found = leaks.find_leaks(self.store, reader, outside, closeness or Closeness(), split)
+            if remove:
+                with self.store.commit("duplicates leak") as commit:
+                    commit.replace("leaks", leaks.put_aside(commit.table("leaks"), found))
+        return found, leaks.report_leaks(self.store, outside, found, split)
+
+    def restore_leaks(self) -> int:
+        """Bring back every image that `find_leaks` put aside; returns how many."""
+        count = self.store.num_rows("leaks")
+        with self.store.commit("duplicates leak") as commit:
+            commit.replace("leaks", LEAKS.empty_table())
+        return count
 
     def split(
         self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()

@@ -36,6 +36,7 @@ __all__ = [
     "BadImageError",
     "ImageInfo",
     "decode",
+    "decode_luminance",
     "probe",
 ]
 
@@ -92,18 +93,44 @@ def decode(
     """
     header = _checked_header(data)
     if header.format == "JPEG":
-        most = 1
-        if minimum_side is not None:
-            most = min(header.width, header.height) // minimum_side
-        elif reduction is not None:
-            most = reduction(*_upright_size(header))
-        factor = next((factor for factor in (8, 4, 2) if factor <= most), 1)
+        if minimum_side is None and reduction is not None:
+            factor = _factor(reduction(*_upright_size(header)))
+        else:
+            factor = _reduction(header, minimum_side)
         pixels = _decode_jpeg(data, header, factor)
     else:
         if header.format == "PNG":
             check_png(data)
         pixels = _decode_with_pillow(data, header)
     return _upright(pixels, header.orientation)
+
+
+def decode_luminance(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
+    """Decode to upright greyscale: of a JPEG the luminance alone, which is much less work.
+
+    Args:
+        data: the file's bytes.
+        minimum_side: see `decode`.
+
+    Returns:
+        uint8 [height, width].
+
+    Raises:
+        BadImageError: see `decode`.
+    """
+    header = _checked_header(data)
+    if header.format != "JPEG" or simplejpeg is None or header.channels not in (1, 3):
+        return _luminance(decode(data, minimum_side=minimum_side))
+    reduction = _reduction(header, minimum_side)
+    try:
+        pixels = _simplejpeg(data, header, reduction, "GRAY")[:, :, 0]
+    except ValueError:
+        return _luminance(decode(data, minimum_side=minimum_side))
+    return _upright(pixels, header.orientation)
+
+
+def _luminance(pixels: np.ndarray) -> np.ndarray:
+    return np.array(Image.fromarray(pixels).convert("L"))  # ITU-R BT.601, as in a JPEG
 
 
 def _checked_header(data: bytes) -> Header:
@@ -113,6 +140,16 @@ def _checked_header(data: bytes) -> Header:
     if header.width * header.height > MAXIMUM_PIXELS:
         raise BadImageError(Reason.TOO_MANY_PIXELS)
     return header
+
+
+def _reduction(header: Header, minimum_side: int | None) -> int:
+    """Largest factor that leaves the shorter side `minimum_side` pixels."""
+    return 1 if minimum_side is None else _factor(min(header.width, header.height) // minimum_side)
+
+
+def _factor(most: int) -> int:
+    """Largest factor up to `most` by which a JPEG's decoder can shrink."""
+    return next((factor for factor in (8, 4, 2) if factor <= most), 1)
 
 
 def _upright_size(header: Header) -> tuple[int, int]:
@@ -125,14 +162,7 @@ def _decode_jpeg(data: bytes, header: Header, reduction: int) -> np.ndarray:
     if simplejpeg is None or header.channels not in (1, 3):
         return _decode_with_pillow(data, header, reduction)
     try:
-        return simplejpeg.decode_jpeg(
-            data,
-            colorspace="RGB",
-            fastdct=False,
-            fastupsample=False,
-            min_height=-(-header.height // reduction),
-            min_width=-(-header.width // reduction),
-        )
+        return _simplejpeg(data, header, reduction, "RGB")
     except ValueError as error:
         # libjpeg's two warnings for missing pixels, which it fills with grey.
         if "premature end" in str(error).lower():
@@ -140,6 +170,17 @@ def _decode_jpeg(data: bytes, header: Header, reduction: int) -> np.ndarray:
         # Anything else that the strict decoder dislikes may be harmless, such as stray bytes
         # between segments; Pillow's more lenient one decides.
         return _decode_with_pillow(data, header, reduction)
+
+
+def _simplejpeg(data: bytes, header: Header, reduction: int, colours: str) -> np.ndarray:
+    return simplejpeg.decode_jpeg(
+        data,
+        colorspace=colours,
+        fastdct=False,
+        fastupsample=False,
+        min_height=-(-header.height // reduction),
+        min_width=-(-header.width // reduction),
+    )
 
 
 def _decode_with_pillow(data: bytes, header: Header, reduction: int = 1) -> np.ndarray:
@@ -206,7 +247,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation == 1:
         return pixels
     if orientation >= 5:  # 5 to 8 are 1, 4, 3 and 2 with rows and columns exchanged
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):

@@ -112,6 +112,10 @@ class ShardReader:
             self._complain(path, row, offset, short=len(data) != length)
         return data
 
+    def checksums(self, rows: np.ndarray) -> np.ndarray:
+        """uint32 [rows]: the CRC-32 of the stored bytes of images, all of which must be packed."""
+        return self._crc32[np.searchsorted(self.rows, rows)]
+
     def _stored(self, path: AnyPath, position: int) -> bytes:
         """What is at an image's place, whether it is right or not."""
         offset, length = int(self._offset[position]), int(self._length[position])

@@ -71,7 +71,7 @@ class Statistics:
 
     Attributes:
         images: all images.
-        duplicates: images that another one, of the same bytes, stands for.
+        duplicates: images that another one stands for.
         images_with_tags: those with a tag at least.
         tags: pairs of image and category.
         categories: size of the vocabulary.
