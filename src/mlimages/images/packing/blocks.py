@@ -18,11 +18,10 @@ from mlimages.images.packing.sealing import PackEntry, seal_shards
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.packing.staging import STAGING, SealedShard
 from mlimages.images.verification import SECONDS, Verifier
+from mlimages.labels.identity import is_url
 from mlimages.labels.lookup import left_out
 from mlimages.storage import located
 from mlimages.store import Store
-
-_WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -165,4 +164,4 @@ def _entries(store: Store, block: int, block_rows: int) -> Iterator[PackEntry]:
 
 def _only_on_the_web(uris: list[str]) -> bool:
     """Whether an image is nothing to pack, but to fetch."""
-    return bool(uris) and all(uri.lower().startswith(_WEB) for uri in uris)
+    return bool(uris) and all(is_url(uri.lower()) for uri in uris)
