@@ -36,10 +36,14 @@ from mlimages.images.duplicates import (
     update_hashes,
 )
 from mlimages.images.duplicates.outside import Outside
+from mlimages.images.ledger.checks import check_ledger
+from mlimages.images.ledger.ledger import Ledger
+from mlimages.images.ledger.report import LedgerReport, report_ledger
+from mlimages.images.ledger.survivors import Survivors, count_survivors
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shard_cache import ShardCache
-from mlimages.images.shards import ShardReader
+from mlimages.images.shards import ShardReader, open_reader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.checks.reconciliation import reconcile
@@ -48,8 +52,15 @@ from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import hashes
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.quality.examining import QualityReport, examine
+from mlimages.labels.removals import (
+    RemovalReport,
+    add_removals,
+    describe_removals,
+    is_removed,
+    undo_removals,
+)
 from mlimages.labels.sparse import expand
 from mlimages.labels.splits.splitting import SplitReport, split_images
 from mlimages.labels.statistics.summary import Statistics, compute
@@ -199,7 +210,7 @@ class Database:
         """
         _ = self.rules
         num_images = self.store.num_rows("images")
-        keep = ~merged_away(self.store)
+        keep = ~left_out(self.store)
         if split is not None:
             keep &= self._in_split(split, num_images)
         if part != "all":
@@ -224,20 +235,23 @@ class Database:
         return np.concatenate([np.empty(0, dtype=bool), *found])
 
     def reader(self, cache: ShardCache | None = None) -> ShardReader:
-        """Random access to the packed images' bytes by row.
+        """Random access to the packed images' bytes by row; removed images are not in it.
 
         Args:
             cache: keeps on this machine what is read of a database in an object store.
         """
-        return ShardReader(self.root / "shards", self.store.table("shards/index"), cache)
+        return open_reader(self.store, cache=cache)
 
     def row_of(self, image: str) -> int:
-        """Row of an image by its id; raises InputError when there is none."""
+        """Row of an image by its id; raises InputError when there is none, or it is removed."""
         for partition in self.store.partitions():
             ids = self.store.table("images", ["id"], partition)["id"]
             place = pc.index(ids, image).as_py()
             if place >= 0:
-                return partition * self.store.manifest.partition_rows + place
+                row = partition * self.store.manifest.partition_rows + place
+                if is_removed(self.store, row):
+                    raise InputError(image, "removed on request", "see: mlimages remove DB")
+                return row
         raise InputError(image, "no image of this id", f"see {self.root}/images")
 
     def explain(self, image: str) -> explanation.Explanation:
@@ -280,6 +294,31 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
+    def ledger_report(self, hosts: int = 10) -> LedgerReport:
+        """What became of every candidate URL, by state and host, of this instant."""
+        return report_ledger(Ledger.open(self.store), hosts)
+
+    def survivors(self, *, include_sensitive: bool = False) -> Survivors:
+        """Images of each category, listed and in shards; raises DatabaseError without tags."""
+        _ = self.rules
+        return count_survivors(self.store, self.taxonomy, include_sensitive=include_sensitive)
+
+    def remove(
+        self, entries: Sequence[dict[str, Any]] = (), *, undo: bool = False
+    ) -> RemovalReport:
+        """Leave images out from now on, because somebody asked for it; see `labels.removals`.
+
+        Their bytes leave the shards when these are rewritten next. Without entries, the list.
+
+        Args:
+            entries: made by `removals.entry`, or read by `removals.read_list`.
+            undo: take them out of the list instead.
+        """
+        if not entries:
+            return describe_removals(self.store)
+        with self.store.commit("remove") as commit:
+            return (undo_removals if undo else add_removals)(commit, entries)
+
     def merge_duplicates(
         self, undo: bool = False, closeness: Closeness | None = None
     ) -> DuplicatesReport:
@@ -291,7 +330,8 @@ class Database:
             undo: only undo.
             closeness: also merge images that show the same photo, as alike as this says.
         """
-        reader = self.reader()
+        # Of removed images too: where one of several of the same photo is removed, all are.
+        reader = open_reader(self.store, with_removed=True)
         with self.store.writing("duplicates"):
             if closeness is not None and not undo:
                 update_hashes(self.store, reader)
@@ -371,7 +411,7 @@ class Database:
         report = check_store(self.store)
         if any(name == "files" and not good for name, good, _ in report.checks):
             return report
-        checks = report.checks + reconcile(self.store, self.taxonomy)
+        checks = report.checks + reconcile(self.store, self.taxonomy) + check_ledger(self.store)
         return CheckReport(all(good for _, good, _ in checks), checks)
 
     def _take(self, rows: np.ndarray) -> Selection:

@@ -16,7 +16,7 @@ from mlimages.errors import DatabaseError, InputError, nearest
 from mlimages.labels.coded import coded, distinct
 from mlimages.labels.exports.lists import FactList, TagLists
 from mlimages.labels.facts import present_facts
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.progress import track
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -127,7 +127,7 @@ class View:
         self.counted: dict[str, int] = {}
         self.observers: list[Callable[[Block], None]] = []
         self._split_names, self._splits = _split_codes(store)
-        self._away = merged_away(store)
+        self._away = left_out(store)
         if split is not None and split not in self._split_names[1:]:
             raise InputError(split, "no such split", nearest(split, self._split_names[1:]))
         sources = store.table("sources").to_pylist()
@@ -144,7 +144,7 @@ class View:
         """The splits that images of the view may be in."""
         if self.split is not None:
             return [self.split]
-        used = np.unique(self._splits)
+        used = np.unique(self._splits[~self._away])
         return [self._split_names[code] for code in used.tolist()]
 
     def lose(self, what: str, count: int = 1) -> None:
