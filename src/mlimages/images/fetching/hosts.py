@@ -59,6 +59,7 @@ class HostLimits:
 # A host whose answers take longer than 3 times its best plus this is getting slower, not farther.
 _LATENCY_FACTOR, _LATENCY_SLACK = 3.0, 0.25
 _FIRST_PAUSE, _LONGEST_OWN_PAUSE = 1.0, 120.0
+# Rounds of complaints without one answer between them.
 _COMPLAINTS_UNTIL_PAUSE = 3
 
 
@@ -131,11 +132,11 @@ class HostState:
             self._answered(now, begun, latency)
         elif outcome is Outcome.OVERLOADED:
             self._failures = 0
-            self._complaints += 1
-            self._decrease(now, begun, 0.5)
+            is_news = self._decrease(now, begun, 0.5)
+            self._complaints += is_news
             if retry_after is not None:
                 self._rest(now, min(retry_after, self._limits.longest_pause))
-            elif self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
+            elif is_news and self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
                 self._rest_longer(now)
         elif outcome is Outcome.FAILED:
             self._failures += 1
@@ -160,13 +161,14 @@ class HostState:
     def _places(self) -> int:
         return int(self.limit + 1e-6)  # ten times a tenth is a whole
 
-    def _decrease(self, now: float, begun: float, factor: float) -> None:
-        # Requests that began before the last decrease complain about what is already corrected.
+    def _decrease(self, now: float, begun: float, factor: float) -> bool:
+        """Lower the limit; False for requests that complain about what is already corrected."""
         if begun < self._decreased:
-            return
+            return False
         self._doubling = False
         self.limit = max(1.0, self.limit * factor)
         self._decreased = now
+        return True
 
     def _rest(self, now: float, seconds: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)
