@@ -152,6 +152,12 @@ def test_an_unusual_but_whole_answer_is_taken(server: Server, fault: str) -> Non
     assert ("not stated" in answer.detail) == (fault == "no_length")
 
 
+def test_a_body_in_very_many_pieces_is_put_together(server: Server) -> None:
+    server.site.add("/a.jpg", PICTURE + bytes(range(256)) * 40)
+    server.site.faults["/a.jpg"] = "chunked:3"
+    assert get(server.url("/a.jpg")).data == PICTURE + bytes(range(256)) * 40
+
+
 def test_an_announced_length_that_is_too_short_cuts_the_picture(server: Server) -> None:
     server.site.faults["/a.jpg"] = "short_length:100"
     answer = get(server.url("/a.jpg"))
