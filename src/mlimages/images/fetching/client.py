@@ -158,7 +158,7 @@ class Client:
         return Answer(
             failure.state,
             failure.status or (visit.status if visit else 0),
-            bytes(response.body) if response and failure.state is UrlState.OK else b"",
+            response.body if response and failure.state is UrlState.OK else b"",
             str(visit.url) if visit else url,
             visit.address if visit else "",
             failure.detail,
@@ -325,7 +325,7 @@ class Client:
             # What is wrong with the host redirected to is not wrong with the images' host.
             detail = f"redirected to {visit.url}: {failure.detail}"
             raise FetchFailure(UrlState.ROBOTS_UNAVAILABLE, detail) from None
-        return RobotsAnswer(response.status, bytes(response.body))
+        return RobotsAnswer(response.status, response.body)
 
 
 # What a failure says about its host; one not listed came with an answer, so the host is well.

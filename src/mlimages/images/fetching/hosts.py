@@ -59,6 +59,7 @@ class HostLimits:
 # A host whose answers take longer than 3 times its best plus this is getting slower, not farther.
 _LATENCY_FACTOR, _LATENCY_SLACK = 3.0, 0.25
 _FIRST_PAUSE, _LONGEST_OWN_PAUSE = 1.0, 120.0
+# Rounds of complaints without one answer between them.
 _COMPLAINTS_UNTIL_PAUSE = 3
 
 
@@ -76,6 +77,7 @@ class HostState:
         "_maximum",
         "_next",
         "_pause",
+        "_reached",
         "_smoothed",
         "down_until",
         "in_flight",
@@ -91,7 +93,7 @@ class HostState:
         self.in_flight = 0
         self.paused_until = self.down_until = 0.0
         self._next = 0.0
-        self._decreased = float("-inf")
+        self._decreased = self._reached = float("-inf")
         self._doubling = True
         self._best, self._smoothed = float("inf"), 0.0
         self._failures = self._complaints = 0
@@ -99,7 +101,7 @@ class HostState:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may start; infinity: when one of those in flight ends."""
-        if self.in_flight >= int(self.limit):
+        if self.in_flight >= self._places():
             return float("inf")
         return max(0.0, self.paused_until - now, self._next - now)
 
@@ -111,6 +113,8 @@ class HostState:
         """A request starts."""
         self.in_flight += 1
         self._next = max(now, self._next) + self._interval
+        if self.in_flight >= self._places():
+            self._reached = now
 
     def end(
         self,
@@ -128,11 +132,11 @@ class HostState:
             self._answered(now, begun, latency)
         elif outcome is Outcome.OVERLOADED:
             self._failures = 0
-            self._complaints += 1
-            self._decrease(now, begun, 0.5)
+            is_news = self._decrease(now, begun, 0.5)
+            self._complaints += is_news
             if retry_after is not None:
                 self._rest(now, min(retry_after, self._limits.longest_pause))
-            elif self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
+            elif is_news and self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
                 self._rest_longer(now)
         elif outcome is Outcome.FAILED:
             self._failures += 1
@@ -149,18 +153,22 @@ class HostState:
             if self._smoothed > _LATENCY_FACTOR * self._best + _LATENCY_SLACK:
                 self._decrease(now, begun, 0.85)
                 return
-        # A limit that is not reached says nothing about a higher one.
-        if self.in_flight + 1 >= int(self.limit):
-            self.limit += 1.0 if self._doubling else 1.0 / self.limit
+        # A limit that was not reached meanwhile says nothing about a higher one.
+        if self._reached >= begun:
+            self.limit += 1.0 if self._doubling else 1.0 / self._places()
             self.limit = min(self.limit, self._maximum)
 
-    def _decrease(self, now: float, begun: float, factor: float) -> None:
-        # Requests that began before the last decrease complain about what is already corrected.
+    def _places(self) -> int:
+        return int(self.limit + 1e-6)  # ten times a tenth is a whole
+
+    def _decrease(self, now: float, begun: float, factor: float) -> bool:
+        """Lower the limit; False for requests that complain about what is already corrected."""
         if begun < self._decreased:
-            return
+            return False
         self._doubling = False
         self.limit = max(1.0, self.limit * factor)
         self._decreased = now
+        return True
 
     def _rest(self, now: float, seconds: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)

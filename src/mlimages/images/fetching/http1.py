@@ -21,6 +21,7 @@ from mlimages.images.fetching.states import FetchFailure, UrlState
 _HEAD_LIMIT = 65536
 _INTERIM_LIMIT = 8
 _SNIFFED = 32
+_PIECES = 256
 # An unwanted body (of an error, of a redirect) is read up to here to keep the connection.
 _UNWANTED_LIMIT = 65536
 
@@ -50,7 +51,7 @@ class Response:
 
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytearray = field(default_factory=bytearray)
+    body: bytes = b""
     latency: float = 0.0
     # False for an answer whose end is the end of the connection: it may have been cut.
     length_known: bool = True
@@ -175,18 +176,30 @@ class Connection(asyncio.Protocol):
             if self._body_bytes > _UNWANTED_LIMIT:
                 self._stop()
             return
-        body, maximum = self._response.body, self._limits.maximum_bytes
-        unchecked = len(body) < _SNIFFED
-        body += data
+        maximum = self._limits.maximum_bytes
+        if self._body_bytes > maximum:
+            if self._limits.cut:
+                self._keep(data[: len(data) - (self._body_bytes - maximum)])
+                self._stop()
+                return
+            self._end(FetchFailure(UrlState.TOO_LARGE, f"more than {maximum} bytes"))
+            return
+        self._keep(data)
+        if not self._sniffed and self._body_bytes >= _SNIFFED:
+            self._sniff()
+
+    def _keep(self, data: bytes) -> None:
+        # Most images come in one or two pieces, which are never copied. Of a body in very many,
+        # the objects would take more memory than the bytes: they are joined by the hundred.
+        self._pieces.append(data)
+        if len(self._pieces) - self._joined >= _PIECES:
+            self._pieces[self._joined :] = [b"".join(self._pieces[self._joined :])]
+            self._joined += 1
+
+    def _sniff(self) -> None:
+        self._sniffed = True
         try:
-            if len(body) > maximum:
-                if self._limits.cut:
-                    del body[maximum:]
-                    self._stop()
-                    return
-                raise FetchFailure(UrlState.TOO_LARGE, f"more than {maximum} bytes")
-            if unchecked and len(body) >= _SNIFFED:
-                self._check_body(bytes(body[:_SNIFFED]))
+            self._check_body(b"".join(self._pieces)[:_SNIFFED])
         except FetchFailure as failure:
             self._end(failure)
 
@@ -245,7 +258,9 @@ class Connection(asyncio.Protocol):
         self._response = Response()
         self._failure = None
         self._in_body = self._done = self._chunked = False
-        self._wanted = True
+        self._wanted, self._sniffed = True, False
+        self._pieces: list[bytes] = []
+        self._joined = 0  # so many of the first pieces are joined ones
         self._length = None
         self._received = self._interim = self._body_bytes = self._window_bytes = 0
         self._begun = self._window_begun = self._last_data = time.monotonic()
@@ -286,13 +301,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _complete(self) -> None:
-        body = self._response.body
-        if self._wanted and 0 < len(body) < _SNIFFED:
-            try:
-                self._check_body(bytes(body))
-            except FetchFailure as failure:
-                self._end(failure)
+        if self._wanted and self._body_bytes and not self._sniffed:
+            self._sniff()
+            if self._failure is not None:
                 return
+        self._response.body = b"".join(self._pieces)
+        self._pieces = []
         self._done = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(self._response)
