@@ -1,11 +1,11 @@
 """Taking readings into the tables of a database: which images are new, and which facts.
 
-An image is known when its id is known and a place of its bytes agrees: that settles it, so that what
-was listed before is always found where it was put. Otherwise it is known by its id when one of the
-two has no place at all (a list of tags for images held elsewhere), or when the same source named a
-URL before and a local file now. An image whose id is the hash of a place is also known by that
-place. The same id at another place is another image, and gets an id from its place. Facts are only
-ever added; one that the same source said before is not said twice: importing again changes nothing.
+An image is known when its id is known and a place of its bytes agrees: that settles it, so what was
+listed before is always found where it was put. Otherwise its id is enough when one of the two has
+no place at all (a list of tags for images held elsewhere), or when the same source named a URL
+before and a local file now. An image whose id is the hash of a place is also known by that place.
+The same id at another place is another image, and gets an id from its place. Facts are only ever
+added; one that the same source said before is not said twice: importing again changes nothing.
 
 Within one stream a place comes once: one that an earlier chunk listed is a reject.
 """
