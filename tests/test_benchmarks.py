@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 
 def run(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPOSITORY / "benchmarks"), *arguments]
-    env = {**os.environ, "MLIMAGES_DATA": str(data)}
+    env = {**os.environ, "MLIMAGES_DATA": str(data), "COLUMNS": "300"}
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 
 
