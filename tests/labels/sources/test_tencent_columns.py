@@ -189,10 +189,13 @@ def test_an_image_listed_in_an_earlier_block_is_a_reject(
     file = write(tmp_path / "l.txt", "\n".join(lines) + "\n")
     database, report = Database.create_from(tmp_path / "DB", TAXONOMY, tencent.read(file, TAXONOMY))
     assert (report.read, report.kept, report.rejected) == (7, 4, 3)
-    assert report.first_rejects == [
+    rejected = [
         (f"{file}:{number}", f"image {name} was listed before")
         for number, name in ((4, "x"), (5, "y"), (7, "x"))
     ]
+    assert report.first_rejects == rejected[:2]  # the first of each reason
+    table = database.store.table("rejects").to_pylist()
+    assert [(row["location"], row["reason"]) for row in table] == rejected
     facts = database.store.table("facts").select(["row", "category"]).to_pylist()
     assert facts == [{"row": row, "category": c} for row, c in ((0, 2), (1, 2), (2, 3), (3, 3))]
     ids = database.store.table("images", ["id"])["id"].to_pylist()
