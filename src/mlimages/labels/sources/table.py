@@ -116,7 +116,8 @@ class TableReader:
         separator: str,
         tags: str | None = None,
     ) -> None:
-        self.builder, self._resolve = builder, resolve
+        self.builder, self._find = builder, resolve
+        self._unresolved: set[str] = set()
         self._split, self._separator, self._tags = split, separator, tags
         self._handed_over: dict[str, str] = {}  # key -> id, where more rows of an image may come
 
@@ -155,6 +156,17 @@ class TableReader:
                 self._hand_over(collected, default_split)
                 yield self.builder.take()
         self._hand_over(collected, default_split)
+        if self._unresolved:
+            self.builder.note(
+                f"{len(self._unresolved):,} tags are of no category, or of several: --map says "
+                "what they mean (coco, voc, or a table as `mlimages taxonomy map` writes it)"
+            )
+
+    def _resolve(self, tag: str) -> tuple[int, ...] | str:
+        found = self._find(tag)
+        if isinstance(found, str):
+            self._unresolved.add(tag)
+        return found
 
     def _hand_over(self, collected: dict[str, _Image], default_split: str | None) -> None:
         for key, image in collected.items():
