@@ -15,6 +15,7 @@ from tests.tiny import make_tiny_data
 from mlimages.cli import run
 from mlimages.database import Database
 from mlimages.errors import DatabaseError, InputError, StorageError
+from mlimages.images.packing.settings import PackSettings
 from mlimages.labels.sources import imagenet, table
 from mlimages.schemas import SPLITS
 from mlimages.storage import located
@@ -130,7 +131,7 @@ def test_the_chain_runs_in_an_object_store(bucket: str, tmp_path: Path) -> None:
         db, _ = Database.create_from(root, taxonomy, readings[0])
         db.add(readings[1])
         db.complete()
-        report = db.pack(shard_bytes=20_000)
+        report = db.pack(PackSettings(shard_bytes=20_000))
         assert (report.packed, report.rejected) == (24, 0)
         databases.append(Database.open(root))
     there, here = databases

@@ -234,7 +234,7 @@ def test_damage_is_found_and_named(tmp_path: Path) -> None:
         ("[]", "damaged"),
         ("\x00\xff", "damaged"),
         (
-            '{"generation": 1, "format_version": 2, "files": {"x": [{"path": 5}]}, "info": {}}',
+            '{"generation": 1, "format_version": 3, "files": {"x": [{"path": 5}]}, "info": {}}',
             "damaged",
         ),
         ('{"generation": 1, "format_version": 99, "files": {}, "info": {}}', "format version 99"),

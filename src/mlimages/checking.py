@@ -47,9 +47,14 @@ def tags_are_current(manifest: Manifest) -> bool:
     return manifest.info.get("tags_of") == facts_fingerprint(manifest)
 
 
-def pack_rejects(rejects: pa.Table) -> pa.Table:
-    """Those rejects that packing named."""
-    return rejects.filter(pc.equal(rejects["stage"], "pack"))
+def pack_rejects(store: Store) -> pa.Table:
+    """Those rejects that packing named, but for images that came into a shard another way since."""
+    rejects = store.table("rejects")
+    rejects = rejects.filter(pc.equal(rejects["stage"], "pack"))
+    if rejects.num_rows:
+        packed = store.table("shards/index", ["row"])["row"]
+        rejects = rejects.filter(pc.invert(pc.is_in(rejects["row"], packed.combine_chunks())))
+    return rejects
 
 
 def _check_imports(store: Store) -> tuple[str, bool, str]:
@@ -72,7 +77,7 @@ def _check_images(store: Store) -> tuple[str, bool, str]:
 def _check_pack(store: Store) -> tuple[str, bool, str]:
     images = store.num_rows("images")
     packed = store.table("shards/index", ["row"])["row"].to_numpy()
-    lost = pack_rejects(store.table("rejects"))["row"].to_numpy()
+    lost = pack_rejects(store)["row"].to_numpy()
     waiting = images - len(packed) - len(lost)
     both = np.concatenate([packed, lost])
     good = len(np.unique(both)) == len(both) and (len(both) == 0 or both.max() < images)

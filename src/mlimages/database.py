@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset
 
-from mlimages.checking import CheckReport, check_store, pack_rejects, tags_are_current
+from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
 from mlimages.images.duplicates import (
@@ -32,7 +32,8 @@ from mlimages.images.duplicates import (
     merge_duplicates,
     report_duplicates,
 )
-from mlimages.images.packing import PackEntry, pack_shards
+from mlimages.images.packing.packing import pack_store
+from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shards import ShardReader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
@@ -51,7 +52,7 @@ from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
-from mlimages.reports import CompletionReport, ImportReport, PackReport, first_rejects
+from mlimages.reports import CompletionReport, ImportReport, PackReport
 from mlimages.schemas import DUPLICATES
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -173,41 +174,9 @@ class Database:
                 raise DatabaseError(self.root, "holds no images", "run: mlimages import")
             return complete(commit, hierarchy, rules, predictions)
 
-    def pack(self, shard_bytes: int = 512_000_000) -> PackReport:
-        """Pack the images' bytes into shards; one commit a shard, so it continues where it stopped.
-
-        Images rejected before are tried again. Raises StorageError on a full disk.
-        """
-        if shard_bytes < 1024:
-            raise InputError("shard size", f"{shard_bytes} bytes is too small", "use 1,024 or more")
-        with self.store.writing("pack"):
-            images = self.store.table("images")
-            if images.num_rows == 0:
-                raise DatabaseError(self.root, "holds no images", "run: mlimages import")
-            done = set(self.store.table("shards/index", ["row"])["row"].to_pylist())
-            self._forget_pack_rejects()
-            entries = (
-                PackEntry(record["row"], record["id"], record["uris"], record["sources"][0])
-                for record in images.select(["row", "id", "uris", "sources"]).to_pylist()
-                if record["row"] not in done
-            )
-            packed = 0
-            number = len(self.store.manifest.files.get("shards", []))
-            total = images.num_rows - len(done)
-            for shard in pack_shards(
-                entries, self.root / "shards", number, shard_bytes=shard_bytes, total=total
-            ):
-                with self.store.commit("pack") as commit:
-                    if shard.path is not None:
-                        commit.add_shard(shard.path, shard.index.num_rows, shard.size, shard.sha256)
-                    commit.append("shards/index", shard.index)
-                    commit.append("rejects", shard.rejects)
-                packed += shard.index.num_rows
-        rejects = pack_rejects(self.store.table("rejects"))
-        shards = len(self.store.manifest.files.get("shards", []))
-        return PackReport(
-            images.num_rows, packed, len(done), rejects.num_rows, shards, first_rejects(rejects)
-        )
+    def pack(self, settings: PackSettings | None = None, **options: Any) -> PackReport:
+        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`."""
+        return pack_store(self.store, settings, **options)
 
     def select(
         self, split: str | None = None, part: Part = "all", packed: bool = True
@@ -379,10 +348,3 @@ class Database:
         chosen = np.zeros(count, dtype=bool)
         chosen[table.filter(pc.equal(table["split"], split))["row"].to_numpy()] = True
         return chosen
-
-    def _forget_pack_rejects(self) -> None:
-        rejects = self.store.table("rejects")
-        stays = rejects.filter(pc.not_equal(rejects["stage"], "pack"))
-        if stays.num_rows < rejects.num_rows:
-            with self.store.commit("pack") as commit:
-                commit.replace("rejects", stays)

@@ -13,7 +13,7 @@ from mlimages.errors import DatabaseError
 if TYPE_CHECKING:
     from mlimages.storage import AnyPath
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "database.json"
 PARTITION_ROWS = 1 << 20
 """Images of a partition, unless a database was made with another number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 def track(
     items: Iterable[Item], description: str, total: int | None = None, unit: str = "items"
-) -> Iterator[Item]:
+) -> Generator[Item, None, None]:
     """Yield the items while showing a bar with rate and time left.
 
     Args:

@@ -41,7 +41,10 @@ class CompletionReport:
 
 @dataclass(frozen=True)
 class PackReport:
-    """Counts of one packing; images = packed + already_packed + rejected."""
+    """Counts of one packing.
+
+    images = packed + already_packed + rejected + to_fetch + left_out.
+    """
 
     images: int
     packed: int
@@ -49,6 +52,8 @@ class PackReport:
     rejected: int
     shards: int
     first_rejects: list[tuple[str, str]]
+    to_fetch: int = 0  # only on the web
+    left_out: int = 0  # removed, or another image stands for them
 
 
 def first_rejects(rejects: pa.Table) -> list[tuple[str, str]]:

@@ -157,7 +157,7 @@ TABLES = {
     "duplicates": DUPLICATES,
     "shards/index": SHARD_INDEX,
 }
-PARTITIONED = ("images", "facts", "tags", "postings")
+PARTITIONED = ("images", "facts", "tags", "postings", "shards/index")
 """Tables with a column `row` that are kept in one or more files a partition of images."""
 
 WRITE_OPTIONS: dict[str, dict[str, Any]] = {

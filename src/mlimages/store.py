@@ -246,6 +246,11 @@ class Commit:
         self._counts: Counter[str] = Counter()  # files written, by what their names begin with
 
     @property
+    def root(self) -> AnyPath:
+        """The directory of the database."""
+        return self._store.root
+
+    @property
     def info(self) -> dict[str, Any]:
         """Free-form JSON of the new generation: inputs, rules, counts. Change it in place."""
         return self._next.info

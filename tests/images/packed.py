@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import zlib
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 from tests.images.pictures import encode, smooth
 
 from mlimages.images.decoding import probe
-from mlimages.images.packing import PackedShard, PackEntry
+from mlimages.images.packing.sealing import PackEntry, seal_shards
+from mlimages.images.packing.staging import SealedShard
+from mlimages.images.packing.writer import SHARD_BYTES, shard_name
+from mlimages.images.settings import ImageSettings
+from mlimages.images.verification import Verifier
+
+
+@dataclass(frozen=True)
+class PackedShard:
+    """A sealed shard under a number, as a database would have adopted it."""
+
+    path: Path | None
+    number: int
+    index: pa.Table
+    rejects: pa.Table
+    sealed: SealedShard
+
+
+def pack_shards(
+    entries: Iterable[PackEntry],
+    directory: Path,
+    first_number: int = 0,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    workers: int = 1,
+    settings: ImageSettings | None = None,
+) -> Generator[PackedShard, None, None]:
+    """Seal shards in a folder, and number them as they come."""
+    with Verifier(settings, workers=workers) as verifier:
+        shards = seal_shards(entries, directory, verifier, shard_bytes=shard_bytes)
+        with closing(shards):
+            for number, sealed in enumerate(shards, start=first_number):
+                yield _numbered(sealed, number)
+
+
+def _numbered(sealed: SealedShard, number: int) -> PackedShard:
+    if sealed.path is None:
+        return PackedShard(None, number, sealed.index, sealed.rejects, sealed)
+    path = Path(sealed.path).with_name(shard_name(number))
+    Path(sealed.path).rename(path)
+    numbers = pa.array([number] * sealed.index.num_rows, pa.int32())
+    index = sealed.index.set_column(1, sealed.index.schema.field("shard"), numbers)
+    return PackedShard(path, number, index, sealed.rejects, sealed)
 
 
 def write_photos(folder: Path, count: int, side: int = 48) -> list[PackEntry]:
@@ -38,6 +84,8 @@ def reasons(shards: list[PackedShard]) -> dict[int, tuple[str, str]]:
 def assert_archive_equals_index(shard: PackedShard) -> None:
     assert shard.path is not None
     data = shard.path.read_bytes()
+    assert len(data) == shard.sealed.size
+    assert hashlib.sha256(data).hexdigest() == shard.sealed.sha256
     with tarfile.open(shard.path) as archive:
         members = archive.getmembers()
     assert [(m.offset_data, m.size) for m in members] == list(

@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.images.packed import assert_archive_equals_index, reasons, whole_index, write_photos
+from tests.images.packed import (
+    PackedShard,
+    assert_archive_equals_index,
+    pack_shards,
+    reasons,
+    whole_index,
+    write_photos,
+)
 from tests.images.pictures import encode, smooth
 
 from mlimages.errors import InputError
-from mlimages.images.packing import PackedShard, PackEntry, pack_shards
+from mlimages.images.packing.sealing import PackEntry
 from mlimages.images.reading import open_uri, tar_uri
 from mlimages.images.shards import ShardReader
+from mlimages.images.stripping import strip_metadata
 from mlimages.schemas import REJECTS, SHARD_INDEX
 
 WEBDATASET_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
@@ -25,7 +33,7 @@ def member_names(path: Path) -> list[str]:
         return archive.getnames()
 
 
-def test_real_photos_of_tars_and_folders_are_packed_unchanged(
+def test_real_photos_of_tars_and_folders_are_packed_without_their_metadata(
     shared_data: Path, tmp_path: Path
 ) -> None:
     tars = sorted((shared_data / "tiny-imagenet" / "train").glob("*.tar"))[:3]
@@ -42,7 +50,7 @@ def test_real_photos_of_tars_and_folders_are_packed_unchanged(
     assert sum(shard.rejects.num_rows for shard in shards) == 0
     reader = ShardReader(tmp_path, index)
     for entry in entries:
-        assert reader.read(entry.row) == open_uri(entry.uris[0])
+        assert reader.read(entry.row) == strip_metadata(open_uri(entry.uris[0]))
     for shard in shards:
         assert_archive_equals_index(shard)
         assert shard.path is not None
@@ -150,20 +158,20 @@ def test_no_entries_give_nothing(tmp_path: Path) -> None:
     assert list(pack_shards([], tmp_path)) == []
 
 
-@pytest.mark.parametrize("threads", [1, 5])
-def test_the_result_does_not_depend_on_threads_or_interruptions(
-    tmp_path: Path, threads: int
+@pytest.mark.parametrize("workers", [1, 5])
+def test_the_result_does_not_depend_on_workers_or_interruptions(
+    tmp_path: Path, workers: int
 ) -> None:
     entries = write_photos(tmp_path / "photos", 30)
     entries[7] = PackEntry(7, "lost", [str(tmp_path / "nowhere")])
-    once = list(pack_shards(entries, tmp_path / "once", shard_bytes=9000, threads=2))
+    once = list(pack_shards(entries, tmp_path / "once", shard_bytes=9000, workers=2))
     assert len(once) > 3
     again: list[PackedShard] = []
     while True:  # one shard a run, as if each run had been killed after its first commit
         done = {row for shard in again for row in shard.index["row"].to_pylist()}
         done |= set(reasons(again))
         rest = [entry for entry in entries if entry.row not in done]
-        run = pack_shards(rest, tmp_path / "again", len(again), shard_bytes=9000, threads=threads)
+        run = pack_shards(rest, tmp_path / "again", len(again), shard_bytes=9000, workers=workers)
         shard = next(run, None)
         run.close()
         if shard is None:
@@ -204,10 +212,10 @@ def test_an_id_used_twice_is_refused(tmp_path: Path) -> None:
 @given(
     kinds=st.lists(st.sampled_from(["JPEG", "PNG", "broken", "missing"]), max_size=25),
     shard_bytes=st.integers(1024, 30_000),
-    threads=st.integers(1, 4),
+    workers=st.integers(1, 4),
 )
 def test_packed_and_rejected_are_always_all_entries(
-    tmp_path_factory: pytest.TempPathFactory, kinds: list[str], shard_bytes: int, threads: int
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[str], shard_bytes: int, workers: int
 ) -> None:
     folder = tmp_path_factory.mktemp("pack")
     entries = []
@@ -218,7 +226,7 @@ def test_packed_and_rejected_are_always_all_entries(
         elif kind != "missing":
             path.write_bytes(encode(smooth(10 + row, 12, seed=row), kind))
         entries.append(PackEntry(row, f"i{row}", [str(path)]))
-    shards = list(pack_shards(entries, folder / "s", shard_bytes=shard_bytes, threads=threads))
+    shards = list(pack_shards(entries, folder / "s", shard_bytes=shard_bytes, workers=workers))
     good = [row for row, kind in enumerate(kinds) if kind in ("JPEG", "PNG")]
     rejected = set(reasons(shards))
     assert rejected == set(range(len(kinds))) - set(good)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.images.packed import assert_archive_equals_index, write_photos
+from tests.conftest import REPOSITORY
+from tests.images.packed import PackedShard, assert_archive_equals_index, pack_shards, write_photos
 
 from mlimages.errors import StorageError
-from mlimages.images import packing
-from mlimages.images.packing import PackedShard, PackEntry, pack_shards
+from mlimages.images.packing import sealing, staging
 
 
 def pack_into(sealed: list[PackedShard], *arguments, **options) -> None:
@@ -38,8 +38,11 @@ class FullDisk:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self.file.close()
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def test_a_full_disk_leaves_sealed_shards_and_nothing_else(
@@ -51,7 +54,7 @@ def test_a_full_disk_leaves_sealed_shards_and_nothing_else(
     def open_on_full_disk(path: Path, mode: str, buffering: int) -> FullDisk:
         return FullDisk(path.open(mode, buffering), next(room))
 
-    monkeypatch.setattr(packing, "open", open_on_full_disk, raising=False)
+    monkeypatch.setattr(staging, "open", open_on_full_disk, raising=False)
     run = pack_shards(entries, tmp_path / "shards", shard_bytes=12_000)
     next(run)
     with pytest.raises(StorageError, match="no space left"):
@@ -86,14 +89,15 @@ def test_an_interruption_inside_a_shard_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = write_photos(tmp_path / "photos", 30)
-    original = packing.verify
+    original = sealing._next_good
+    given = iter(range(30))
 
-    def interrupted(entry: PackEntry):
-        if entry.row == 20:
+    def interrupted(*arguments):
+        if next(given) == 20:
             raise KeyboardInterrupt
-        return original(entry)
+        return original(*arguments)
 
-    monkeypatch.setattr(packing, "verify", interrupted)
+    monkeypatch.setattr(sealing, "_next_good", interrupted)
     sealed: list[PackedShard] = []
     with pytest.raises(KeyboardInterrupt):
         pack_into(sealed, entries, tmp_path / "shards", shard_bytes=12_000)
@@ -108,14 +112,18 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
         "import sys, itertools, glob, signal\n"
         # A shell's background jobs inherit that Ctrl-C is ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from mlimages.images.packing import PackEntry, pack_shards\n"
+        "from mlimages.images.packing.sealing import PackEntry\n"
+        "from tests.images.packed import pack_shards\n"
+        "from pathlib import Path\n"
         "places = itertools.cycle(sorted(glob.glob(sys.argv[1] + '/*')))\n"
         "entries = (PackEntry(row, f'a{row}', [next(places)]) for row in range(10**9))\n"
-        "for shard in pack_shards(entries, sys.argv[2], shard_bytes=200_000):\n"
+        "for shard in pack_shards(entries, Path(sys.argv[2]), shard_bytes=200_000):\n"
         "    print(shard.path, flush=True)\n"
     )
     command = [sys.executable, "-c", code, str(photos), str(tmp_path / "shards")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
     assert process.stdout is not None
     first = [process.stdout.readline(), process.stdout.readline()]
     process.send_signal(signal.SIGINT)

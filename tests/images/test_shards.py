@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.images.packed import pack_shards
 from tests.images.pictures import encode, smooth
 
 from mlimages.errors import DatabaseError
 from mlimages.images.decoding import decode
 from mlimages.images.files import OpenFiles
-from mlimages.images.packing import PackEntry, pack_shards
+from mlimages.images.packing.sealing import PackEntry
 from mlimages.images.shards import ShardReader
 from mlimages.schemas import SHARD_INDEX
 

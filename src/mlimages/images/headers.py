@@ -83,7 +83,7 @@ def check_png(data: bytes) -> None:
 
     Pillow checks neither the checksums of the pixels nor that the file has its end.
     """
-    for kind, start, length in _png_chunks(data):
+    for kind, start, length in png_chunks(data):
         end = start + length
         if end + 4 > len(data):
             raise BadImageError(Reason.TRUNCATED)
@@ -93,6 +93,28 @@ def check_png(data: bytes) -> None:
         if kind == b"IEND":
             return
     raise BadImageError(Reason.TRUNCATED)
+
+
+def count_frames(data: bytes, format_name: str, limit: int) -> int:
+    """Frames of an animation by its structure, without decoding; stops beyond `limit`."""
+    frames = 0
+    if format_name == "PNG":
+        for kind, start, _ in png_chunks(data):
+            if kind == b"IDAT":
+                break
+            if kind == b"acTL" and start + 4 <= len(data):
+                frames = int.from_bytes(data[start : start + 4])
+    elif format_name == "WEBP" and data[12:16] == b"VP8X":
+        for kind, _, _ in webp_chunks(data):
+            frames += kind == b"ANMF"
+            if frames > limit:
+                break
+    elif format_name == "GIF":
+        for start, _ in gif_parts(data):
+            frames += data[start] == 0x2C
+            if frames > limit:
+                break
+    return max(1, frames)
 
 
 def _begins_webp(data: bytes) -> bool:
@@ -127,13 +149,13 @@ def _png(data: bytes) -> Header:
     width, height = struct.unpack_from(">II", data, 16)
     if data[12:16] != b"IHDR":
         raise BadImageError(Reason.DAMAGED)
-    for kind, start, length in _png_chunks(data):
+    for kind, start, length in png_chunks(data):
         if kind == b"eXIf":
             return Header("PNG", width, height, 0, exif_orientation(data[start : start + length]))
     return Header("PNG", width, height)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield (kind, position of the content, its length) of each chunk that has begun."""
     position = 8
     while position + 8 <= len(data):
@@ -158,6 +180,25 @@ def _gif(data: bytes) -> Header:
     return Header("GIF", max(width, left + frame_width), max(height, top + frame_height))
 
 
+def gif_parts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each extension (0x21) and frame (0x2C) that is whole, in order."""
+    position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    try:
+        while data[position] in (0x21, 0x2C):
+            start = position
+            if data[position] == 0x21:
+                position += 2
+            else:
+                flags = data[position + 9]
+                position += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+            while data[position]:  # blocks up to an empty one
+                position += data[position] + 1
+            position += 1
+            yield start, position
+    except IndexError:
+        return
+
+
 def _webp(data: bytes) -> Header:
     (riff_length,) = struct.unpack_from("<I", data, 4)
     kind = data[12:16]
@@ -180,14 +221,19 @@ def _webp(data: bytes) -> Header:
 
 
 def _webp_orientation(data: bytes) -> int:
+    for kind, start, length in webp_chunks(data):
+        if kind == b"EXIF":
+            return exif_orientation(data[start : start + length].removeprefix(_EXIF_START))
+    return 1
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (kind, position of the content, its length) of each chunk that has begun."""
     position = 12
     while position + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, position)
-        if kind == b"EXIF":
-            content = data[position + 8 : position + 8 + length]
-            return exif_orientation(content.removeprefix(_EXIF_START))
+        yield kind, position + 8, length
         position += 8 + length + (length & 1)
-    return 1
 
 
 def exif_orientation(content: bytes) -> int:

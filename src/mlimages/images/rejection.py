@@ -26,6 +26,12 @@ class Reason(StrEnum):
     TOO_MANY_PIXELS = "too many pixels"
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
+    TOO_SMALL = "too small"
+    TOO_ELONGATED = "too elongated"
+    TOO_MANY_FRAMES = "too many frames"
+    # The process that decoded it had to be stopped, or died.
+    DECODER_TIMED_OUT = "decoder timed out"
+    DECODER_FAILED = "decoder failed"
 
 
 ACTIONS = {
@@ -38,6 +44,9 @@ ACTIONS = {
     Reason.UNSUPPORTED_FORMAT: "convert it to JPEG, PNG, WebP or GIF",
     Reason.TOO_MANY_BYTES: "use a smaller copy",
     Reason.TOO_MANY_PIXELS: "use a smaller copy",
+    Reason.TOO_SMALL: "use a larger copy",
+    Reason.TOO_ELONGATED: "cut it, or raise the limit of its aspect",
+    Reason.TOO_MANY_FRAMES: "keep its first frame only",
 }
 
 

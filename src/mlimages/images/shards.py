@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlimages.errors import DatabaseError
 from mlimages.images.decoding import decode
 from mlimages.images.files import OpenFiles
-from mlimages.images.packing import shard_name
+from mlimages.images.packing.writer import shard_name
 from mlimages.storage import located, service_errors
 
 if TYPE_CHECKING:
