@@ -19,6 +19,7 @@ ORDER = [
     ("schemas", "storage", "progress", "reports"),
     ("execution",),
     ("manifest", "writer_lock"),
+    ("part_results",),
     ("store",),
     ("checking",),
     ("taxonomy",),

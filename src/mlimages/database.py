@@ -26,6 +26,7 @@ from pyarrow import dataset
 from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
+from mlimages.execution.parts import Part as Share
 from mlimages.images.duplicates import (
     DuplicatesReport,
     find_duplicates,
@@ -42,7 +43,7 @@ from mlimages.labels.derivation import explanation
 from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
-from mlimages.labels.hashing import hashes
+from mlimages.labels.hashing import dividing, hashes
 from mlimages.labels.lookup import merged_away
 from mlimages.labels.quality.examining import QualityReport, examine
 from mlimages.labels.sparse import expand
@@ -52,7 +53,7 @@ from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
-from mlimages.reports import CompletionReport, ImportReport, PackReport
+from mlimages.reports import CompletionReport, ImportReport, PackReport, PartReport
 from mlimages.schemas import DUPLICATES
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -303,9 +304,21 @@ class Database:
         """Write the database in another tool's format, into a new folder; see `publishing`."""
         return publish(self.store, self.taxonomy, format, out, tags=tags, **options)
 
-    def hash(self) -> hashes.DatabaseHash:
-        """Hashes of what the database says, the same for all who hold the same."""
-        return hashes.hash_store(self.store)
+    def hash(self, **where: Any) -> hashes.DatabaseHash:
+        """Hashes of what the database says, the same for all who hold the same.
+
+        Args:
+            where: engine, workers and address: what does the work; see `execution.run`.
+        """
+        return dividing.hash_store(self.store, **where)
+
+    def hash_part(self, part: Share, **where: Any) -> PartReport:
+        """Hash one part, for `merge_hash_parts`; see `labels.hashing.dividing`."""
+        return dividing.hash_part(self.store, part, **where)
+
+    def merge_hash_parts(self) -> hashes.DatabaseHash:
+        """As `hash`, from what all parts left; see `labels.hashing.dividing`."""
+        return dividing.merge_hash_parts(self.store)
 
     def compare(self, other: Database) -> hashes.Comparison:
         """Which tables of two databases differ, and the first images that do."""

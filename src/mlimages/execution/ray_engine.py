@@ -50,7 +50,7 @@ class RayPool:
         if self._connected:
             self._connect(address)
         self.slots = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        self._function = function
+        self._function = self._ray.put(function)  # it may hold a database's list of files
         options = {"max_retries": REDONE, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
         self._remote = self._ray.remote(**options)(_call)
         self._tasks: dict[Any, tuple[int, Any]] = {}

@@ -10,13 +10,13 @@ makes count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import closing
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
 from mlimages.errors import InputError
-from mlimages.execution.local import LocalPool, cores
+from mlimages.execution.local import LocalPool
 from mlimages.execution.ray_engine import RayPool
 from mlimages.progress import track
 
@@ -56,7 +56,7 @@ def run(
     tasks: Iterable[Task],
     *,
     engine: Engine = "local",
-    workers: int | None = 1,
+    workers: int | None = None,
     address: str | None = None,
     gpus: float = 0,
     ordered: bool = False,
@@ -70,8 +70,8 @@ def run(
         function: importable by name, or a `functools.partial` of one that is.
         tasks: small, and can be pickled, as results; taken only when there is room.
         engine: "local" or "ray".
-        workers: tasks at once. 1 with "local" is this process itself; None is one a core, or all
-            that the cluster has.
+        workers: tasks at once; by default 1 with "local", which is this process itself, and with
+            "ray" as many as the cluster has processors.
         address: of the Ray cluster; see `ray_engine.RayPool`.
         gpus: that a task needs, on Ray.
         ordered: give results in the order of the tasks, else as they come.
@@ -90,9 +90,9 @@ def run(
         raise InputError(f"{workers} workers", "not enough", "use 1 or more")
     if engine not in ("local", "ray"):
         raise InputError(f"engine {engine!r}", "unknown", "use local or ray")
-    if total is None and hasattr(tasks, "__len__"):
+    if total is None and isinstance(tasks, Sized):
         total = len(tasks)
-    if engine == "local" and workers == 1:
+    if engine == "local" and workers in (None, 1):
         results: Generator[tuple[Task, Result], None, None] = (
             (task, function(task)) for task in tasks
         )
@@ -115,7 +115,7 @@ def _pooled(
     if engine == "ray":
         pool = RayPool(function, workers, address, gpus)
     else:
-        pool = LocalPool(function, workers or cores())
+        pool = LocalPool(function, workers or 1)
     with pool:
         yield from _results(pool, tasks, ordered)
 
