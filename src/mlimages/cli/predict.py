@@ -18,7 +18,7 @@ def predict(
     *,
     out: Path,
     split: str | None = None,
-    part: Literal["all", "multi", "single"] = "all",
+    subset: Literal["all", "multi", "single"] = "all",
     minimum_probability: float = 0.05,
     device: str = "auto",
     json: Json = False,
@@ -28,13 +28,13 @@ def predict(
     Columns: row, category (index in the database's vocabulary), probability. The file also says
     which images could be read, also those for which nothing is probable.
 
-    Example: mlimages predict runs/multi DB --part single --out predictions.parquet
+    Example: mlimages predict runs/multi DB --subset single --out predictions.parquet
 
     Args:
         model: A run, a checkpoint, efficientnet-lite0, or untrained:MODEL.
         out: The Parquet file to write.
         split: Only images of this split.
-        part: Images of multi-label sources, of single-label sources, or all.
+        subset: Images of multi-label sources, of single-label sources, or all.
         minimum_probability: Smaller probabilities are left out.
         device: auto, cpu or cuda.
     """
@@ -46,7 +46,7 @@ def predict(
     from mlimages.training.prediction import predict as predict_images
 
     database = Database.open(db)
-    selection = database.select(split=split, part=part)
+    selection = database.select(split=split, part=subset)
     predictions = predict_images(
         load_model(model, device), database, selection, minimum_probability
     )
