@@ -33,7 +33,7 @@ from mlimages.images.packing.staging import (
 from mlimages.images.packing.writer import BLOCK, archive_size, padded
 from mlimages.images.shards import ShardReader
 from mlimages.images.verification import Verified
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.manifest import StoredFile
 from mlimages.progress import track
 from mlimages.schemas import SHARD_INDEX
@@ -96,7 +96,7 @@ class _Rewriting:
 
     def __init__(self, store: Store, block_rows: int, shard_bytes: int) -> None:
         self._store, self._block_rows, self._shard_bytes = store, block_rows, shard_bytes
-        self._away = merged_away(store)
+        self._away = left_out(store)
         self._holds = np.bincount(store.table("shards/index", ["shard"])["shard"].to_numpy())
         self.rewritten = self.images = self.dropped = 0
 
