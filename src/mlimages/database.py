@@ -27,12 +27,14 @@ from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
 from mlimages.execution.parts import Part as Share
+from mlimages.execution.run import Engine
 from mlimages.images.duplicates import (
     DuplicatesReport,
     find_duplicates,
     merge_duplicates,
     report_duplicates,
 )
+from mlimages.images.packing import dividing as packed_parts
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shards import ShardReader
@@ -175,9 +177,34 @@ class Database:
                 raise DatabaseError(self.root, "holds no images", "run: mlimages import")
             return complete(commit, hierarchy, rules, predictions)
 
-    def pack(self, settings: PackSettings | None = None, **options: Any) -> PackReport:
-        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`."""
-        return pack_store(self.store, settings, **options)
+    def pack(
+        self,
+        settings: PackSettings | None = None,
+        *,
+        engine: Engine = "local",
+        workers: int | None = None,
+        address: str | None = None,
+        **options: Any,
+    ) -> PackReport:
+        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`.
+
+        Args:
+            settings: the form of images and shards.
+            engine, workers, address: what does the work; see `execution.run`.
+            options: of `pack_store`.
+        """
+        blocks = packed_parts.blocks_on(engine, workers, address)
+        return pack_store(self.store, settings, workers=workers, blocks=blocks, **options)
+
+    def pack_part(
+        self, part: Share, settings: PackSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Pack one part, for `merge_pack_parts`; see `images.packing.dividing`."""
+        return packed_parts.pack_part(self.store, part, settings, **options)
+
+    def merge_pack_parts(self) -> PackReport:
+        """Take in the shards of all parts; see `images.packing.dividing`."""
+        return packed_parts.merge_pack_parts(self.store)
 
     def select(
         self, split: str | None = None, part: Part = "all", packed: bool = True

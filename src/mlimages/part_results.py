@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,17 @@ class PartFolder:
             raise DatabaseError(path, f"damaged ({error})", "remove its folder") from None
         return True
 
+    def sweep(self, kept: Collection[str]) -> None:
+        """Remove files that no task in `done` accounts for.
+
+        Args:
+            kept: what the names of the others begin with, up to the first dot.
+        """
+        with service_errors(self.path):
+            for path in self.path.glob("*"):
+                if path.name != _RECORD and path.name.partition(".")[0] not in kept:
+                    path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove the folder; its record first, so that no half of it counts."""
         with service_errors(self.path):
@@ -105,13 +116,15 @@ class PartFolder:
 
 
 @contextmanager
-def all_parts(root: AnyPath, stage: str, database: str, command: str) -> Iterator[list[PartFolder]]:
+def all_parts(
+    root: AnyPath, stage: str, databases: Collection[str], command: str
+) -> Iterator[list[PartFolder]]:
     """Every part of a stage, finished and from the same inputs; removed when the block ends well.
 
     Args:
         root: of the database.
         stage: whose parts.
-        database: what the inputs' "database" has to be, for results that still are of use.
+        databases: one of which the inputs' "database" has to be, for results to be of use still.
         command: that runs a part, for errors, such as "mlimages pack DB".
 
     Raises:
@@ -133,7 +146,7 @@ def all_parts(root: AnyPath, stage: str, database: str, command: str) -> Iterato
             cause = f"{'parts' if len(parts) > 1 else 'part'} {listed} of {stage} {how}"
             raise DatabaseError(root, cause, f"run: {command} --part {parts[0]}")
     for folder in folders:
-        if folder.inputs["database"] != database:
+        if folder.inputs["database"] not in databases:
             cause = f"the database has changed since part {folder.part} of {stage} was run"
             raise DatabaseError(root, cause, f"run: {command} --part {folder.part}")
         if folder.inputs != folders[0].inputs:

@@ -106,7 +106,7 @@ def merge_hash_parts(store: Store) -> DatabaseHash:
         DatabaseError: a part is missing, or the database has changed since.
     """
     command = f"mlimages hash {store.root}"
-    with all_parts(store.root, STAGE, _inputs(store)["database"], command) as folders:
+    with all_parts(store.root, STAGE, [_inputs(store)["database"]], command) as folders:
 
         def results() -> Iterator[tuple[HashBlock, tuple[Digests, int]]]:
             for number, block in enumerate(_blocks(store)):
