@@ -1,0 +1,1 @@
+"""Fetching images by their addresses: courteous to hosts, safe from them, resumable."""
