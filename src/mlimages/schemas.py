@@ -122,6 +122,47 @@ SHARD_INDEX = pa.schema(
         ("height", pa.int32()),
     ]
 )
+LEDGER = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("candidate", pa.uint8()),  # position of the URL in the image's uris
+        ("state", pa.uint8()),  # number of an images.fetching.states.UrlState
+        ("status", pa.int16()),  # of HTTP; 0 without an answer
+        ("attempts", pa.uint8()),  # 255 stands for more, too
+        ("when", pa.uint32()),  # of the last one, seconds since 1970
+    ]
+)
+HOSTS = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("candidate", pa.uint8()),
+        ("host", NAME),  # with its port, where the URL names one
+    ]
+)
+RIGHTS = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("uri", pa.string()),  # the candidate that was fetched
+        ("final_uri", pa.string()),  # where redirects ended
+        ("address", pa.string()),  # IP address that answered
+        ("fetched_at", pa.timestamp("s", tz="UTC")),
+        ("md5", pa.string()),  # of the bytes that were fetched, before anything was stripped
+        ("bytes", pa.int64()),
+        ("signals", pa.list_(pa.string())),  # opt-out signals, as the server sent them
+        ("licence", pa.string()),  # as the sources named it at that time
+        ("author", pa.string()),
+    ]
+)
+REMOVALS = pa.schema(
+    [
+        ("kind", pa.string()),  # one of labels.removals.KINDS
+        ("value", pa.string()),
+        ("when", pa.timestamp("s", tz="UTC")),
+        ("note", pa.string()),
+        ("places", pa.list_(pa.string())),  # other names of the images that it met, to know them by
+        ("rows", pa.list_(pa.int32())),  # the images that it means in this database
+    ]
+)
 
 READING_IMAGES = pa.schema(
     [
@@ -165,8 +206,12 @@ TABLES = {
     "duplicates": DUPLICATES,
     "placeholders": PLACEHOLDERS,
     "shards/index": SHARD_INDEX,
+    "ledger": LEDGER,
+    "hosts": HOSTS,
+    "rights": RIGHTS,
+    "removals": REMOVALS,
 }
-PARTITIONED = ("images", "facts", "tags", "postings", "shards/index")
+PARTITIONED = ("images", "facts", "tags", "postings", "shards/index", "ledger", "hosts", "rights")
 """Tables with a column `row` that are kept in one or more files a partition of images."""
 
 WRITE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -183,6 +228,10 @@ WRITE_OPTIONS: dict[str, dict[str, Any]] = {
         "use_dictionary": ["confidence", "reason"],
         "column_encoding": {"category": "DELTA_BINARY_PACKED", "row": "DELTA_BINARY_PACKED"},
         "write_statistics": ["category"],
+    },
+    "hosts": {
+        "use_dictionary": ["host"],
+        "column_encoding": {"row": "DELTA_BINARY_PACKED"},
     },
 }
 """How `pyarrow.parquet.write_table` writes a table, beyond `compression="zstd"` at level 1."""

@@ -40,6 +40,39 @@ def test_the_examples_of_the_documentation_run(
         assert names["pixels"].shape == (40, 40, 3)  # type: ignore[attr-defined]
 
 
+COMMANDS = re.findall(
+    r"^mlimages (.*)$",
+    "".join(re.findall(r"^```sh\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)),
+    re.MULTILINE,
+)
+OPTIONS = re.findall(r"^\| `(--[^`]*)` \|", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_documentation_run(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert run(command.split()) == 0
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_options_of_the_documentation_are_taken(options: str, tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "tiny", images_a_class=1)
+    assert run(["import", "table", str(data.table), str(tmp_path / "DB")]) == 0
+    assert run(["pack", str(tmp_path / "DB"), *options.split()]) == 0
+    if "side" in options:
+        from mlimages.database import Database
+
+        # The tiny photos are squares: each mode gives one of 256 x 256.
+        assert Database.open(tmp_path / "DB").reader().image(0).shape == (256, 256, 3)
+
+
+def test_commands_and_options_are_found_in_the_documentation() -> None:
+    assert len(COMMANDS) == 4
+    assert len(OPTIONS) == 7
+
+
 def test_every_reason_is_documented() -> None:
     from mlimages.images.rejection import Reason
 

@@ -1,7 +1,9 @@
 """Changing the size of decoded images, and encoding them again.
 
-"area" is OpenCV's INTER_AREA where OpenCV is installed and Pillow's box filter otherwise: the mean
-of the pixels that an output pixel covers. They differ by rounding.
+"area" is the mean of what an output pixel covers, parts of pixels by their share: OpenCV's
+INTER_AREA where OpenCV is installed, and the same in numpy, several times as slow, where it is not.
+They differ by rounding. All other filters are Pillow's, which widen when they shrink and so do not
+alias.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ except ModuleNotFoundError:
     simplejpeg = None
 
 _PILLOW = {
-    "area": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -95,10 +96,23 @@ def _scale(pixels: np.ndarray, size: tuple[int, int], interpolation: Interpolati
     enlarging = size[0] > width or size[1] > height
     if interpolation == "area" and enlarging:
         interpolation = "bicubic"
-    # OpenCV's other filters do not widen when they shrink, which aliases; Pillow's do.
-    if cv2 is not None and interpolation == "area":
+    if interpolation == "area":
+        if cv2 is None:
+            return np.rint(_mean(_mean(pixels, size[1], 0), size[0], 1)).astype(np.uint8)
         return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return np.asarray(Image.fromarray(pixels).resize(size, _PILLOW[interpolation]))
+
+
+def _mean(values: np.ndarray, length: int, axis: int) -> np.ndarray:
+    """Means of equal stretches along an axis, by the integral up to their ends."""
+    values = np.moveaxis(values, axis, 0)
+    integral = np.zeros((len(values) + 1, *values.shape[1:]))
+    np.cumsum(values, axis=0, out=integral[1:])
+    ends = np.linspace(0, len(values), length + 1)
+    whole = np.minimum(ends.astype(np.int64), len(values) - 1)
+    part = (ends - whole)[:, None, None]
+    at_ends = integral[whole] * (1 - part) + integral[whole + 1] * part
+    return np.moveaxis(np.diff(at_ends, axis=0) * (length / len(values)), 0, axis)
 
 
 def encode(pixels: np.ndarray, format_name: str, quality: int) -> bytes:

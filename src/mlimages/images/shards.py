@@ -18,7 +18,7 @@ from mlimages.storage import located, service_errors
 if TYPE_CHECKING:
     from mlimages.storage import AnyPath
 
-_AGAIN = "restore it from a copy, or build and pack the database again"
+_AGAIN = "restore it from a copy, or run: mlimages shards repair DB"
 
 
 class ShardReader:

@@ -30,8 +30,33 @@ def split_codes(store: Store) -> tuple[list[str], NDArray[np.int16]]:
     return order, codes
 
 
+def left_out(store: Store) -> NDArray[np.bool_]:
+    """bool [images]: images that nothing counts, selects or shows.
+
+    They are removed on request, or another one, of the same photo, stands for them.
+    """
+    return removed(store) | merged_away(store)
+
+
+def removed(store: Store) -> NDArray[np.bool_]:
+    """bool [images]: images that are removed on request.
+
+    Where one of several images of the same photo is removed, all of them are: a photo is not in the
+    database still because it was in it twice.
+    """
+    gone = np.zeros(store.num_rows("images"), dtype=bool)
+    lists = store.table("removals", ["rows"])["rows"]
+    gone[pc.list_flatten(lists).to_numpy()] = True
+    if gone.any():
+        table = store.table("duplicates", ["row", "kept"])
+        row, kept = table["row"].to_numpy(), table["kept"].to_numpy()
+        gone[kept[gone[row]]] = True
+        gone[row[gone[kept]]] = True
+    return gone
+
+
 def merged_away(store: Store) -> NDArray[np.bool_]:
-    """bool [images]: images that another one, of the same bytes, stands for."""
+    """bool [images]: images that another one, of the same photo, stands for."""
     away = np.zeros(store.num_rows("images"), dtype=bool)
     away[store.table("duplicates", ["row"])["row"].to_numpy()] = True
     return away

@@ -111,7 +111,7 @@ class _Read:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class Checked:
     """An image and what became of it; `location` is the place to name in a reject."""
 
     entry: PackEntry
@@ -152,7 +152,7 @@ def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _checked(reads: Iterable[_Read], verifier: Verifier) -> Iterator[_Checked]:
+def _checked(reads: Iterable[_Read], verifier: Verifier) -> Iterator[Checked]:
     """Give out what became of each image, in order, while others are read and checked."""
     pending: deque[tuple[_Read, Future[Verified] | None]] = deque()
     held = 0
@@ -166,22 +166,27 @@ def _checked(reads: Iterable[_Read], verifier: Verifier) -> Iterator[_Checked]:
         yield _resolve(*pending.popleft(), verifier)
 
 
-def _resolve(read: _Read, future: Future[Verified] | None, verifier: Verifier) -> _Checked:
+def _resolve(read: _Read, future: Future[Verified] | None, verifier: Verifier) -> Checked:
     """Wait for a check; go on to the image's next place when it failed."""
     while future is not None:
         image = future.result()
         if image.reason is None:
-            return _Checked(read.entry, image)
+            return Checked(read.entry, image)
         failures = (*read.failures, (read.location, image.reason))
         read = _read(read.entry, read.rest, failures)
         future = None if read.data is None else verifier.submit(read.data)
     # A file that is there but broken says more than an address that was never fetched.
     told = sorted(read.failures, key=lambda failure: failure[1] is Reason.NOT_FETCHED)
     location, reason = told[0] if told else (read.entry.id, Reason.MISSING_FILE)
-    return _Checked(read.entry, Verified(reason=reason), location)
+    return Checked(read.entry, Verified(reason=reason), location)
 
 
-def _next_good(images: Iterator[_Checked], rejects: Rejects) -> _Checked | None:
+def check_entry(entry: PackEntry, verifier: Verifier) -> Checked:
+    """Read and check a single image, from the first of its places that works."""
+    return next(_checked([_read(entry, entry.uris)], verifier))
+
+
+def _next_good(images: Iterator[Checked], rejects: Rejects) -> Checked | None:
     for checked in images:
         if checked.image.reason is None:
             return checked

@@ -20,8 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError
 from mlimages.images.packing.writer import ShardWriter, shard_name
@@ -204,6 +206,22 @@ def sweep(root: AnyPath) -> None:
     for path in (root / STAGING).glob("*"):
         if path.name.removesuffix(PARTIAL).endswith((_SUFFIX, ".parquet")):
             path.unlink(missing_ok=True)
+
+
+def drop_rows(commit: Commit, rows: NDArray[np.integer]) -> None:
+    """Take images out of the index."""
+    size = commit.manifest.partition_rows
+    for partition in np.unique(rows // size).tolist():
+        table = commit.table("shards/index", partition=partition)
+        stays = ~np.isin(table["row"].to_numpy(), rows)
+        commit.replace("shards/index", table.filter(pa.array(stays)), partition)
+
+
+def drop_shards(commit: Commit, numbers: list[int]) -> None:
+    """Take shards out of the generation."""
+    names = {f"shards/{shard_name(number)}" for number in numbers}
+    files = commit.manifest.files
+    files["shards"] = [entry for entry in files.get("shards", []) if entry.path not in names]
 
 
 def next_number(commit: Commit) -> int:
