@@ -58,6 +58,9 @@ from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
 if TYPE_CHECKING:
+    from mlimages.images.fetching.fetch_settings import FetchSettings
+    from mlimages.images.fetching.plan import FetchPlan
+    from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
 
 Part = Literal["all", "multi", "single"]
@@ -177,6 +180,19 @@ class Database:
     def pack(self, settings: PackSettings | None = None, **options: Any) -> PackReport:
         """Pack the images' bytes into shards; see `images.packing.packing.pack_store`."""
         return pack_store(self.store, settings, **options)
+
+    def fetch(self, settings: FetchSettings | None = None, **options: Any) -> FetchReport:
+        """Fetch the images' bytes by their addresses; see `images.fetching.storing.fetch_store`."""
+        from mlimages.images.fetching.storing import fetch_store
+
+        return fetch_store(self.store, settings, **options)
+
+    def plan_fetch(self, settings: FetchSettings | None = None) -> FetchPlan:
+        """What `fetch` would do, without asking any host; see `images.fetching.plan`."""
+        from mlimages.images.fetching.fetch_settings import FetchSettings
+        from mlimages.images.fetching.plan import plan_fetch
+
+        return plan_fetch(self.store, settings or FetchSettings())
 
     def select(
         self, split: str | None = None, part: Part = "all", packed: bool = True

@@ -176,7 +176,7 @@ class Downloads:
     async def _fetch(self, host: str, request: Request) -> None:
         try:
             answer = await self._client.get(request.url)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not be waited for for ever
+        except Exception as error:
             self._error = error
             self._stop.set()
             raise

@@ -34,6 +34,7 @@ _READERS = 4
 _EVENTS_A_TURN = 256
 _TICK_SECONDS = 0.5
 
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One address of an image, under way."""

@@ -16,7 +16,6 @@ from mlimages.images.ledger.ledger import Ledger
 from mlimages.images.ledger.work import (
     RETRYABLE,
     allowed_states,
-    images_with,
     slots_to_try,
     wanted_images,
 )
@@ -126,7 +125,9 @@ def plan_fetch(store: Store, settings: FetchSettings) -> FetchPlan:
     a_host = connections / TYPICAL_SECONDS
     if rate is not None:
         a_host = min(a_host, rate)
-    together = speed["images"] / speed["seconds"] if speed else settings.concurrency / TYPICAL_SECONDS
+    together = (
+        speed["images"] / speed["seconds"] if speed else settings.concurrency / TYPICAL_SECONDS
+    )
     hosts = [
         HostPlan(host, images, images / min(a_host, together) / 3600)
         for host, images in todo.by_host.most_common(SHOWN_HOSTS)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
+
+import numpy as np
 
 from mlimages.errors import DatabaseError
 from mlimages.images.fetching.candidates import Wanted, in_turns, is_web
 from mlimages.images.fetching.client import Client
+from mlimages.images.fetching.fetch_settings import FetchSettings
 from mlimages.images.fetching.fetching import Fetching
+from mlimages.images.fetching.placeholders import Placeholders, taken_before
 from mlimages.images.fetching.plan import SPEED, addresses_to_try
 from mlimages.images.fetching.report import FetchReport, report_fetch
-from mlimages.images.fetching.placeholders import Placeholders, taken_before
-from mlimages.images.fetching.fetch_settings import FetchSettings
-from mlimages.images.fetching.shelves import Batch, ShardShelf
+from mlimages.images.fetching.shelves import ATTEMPTS, Batch, ShardShelf
 from mlimages.images.fetching.states import UrlState
-from mlimages.images.fetching.withdrawal import drop_withdrawn, withdraw, withdrawn_rows
+from mlimages.images.fetching.withdrawal import withdraw
 from mlimages.images.ledger.ledger import Ledger
 from mlimages.images.ledger.work import RETRYABLE, Work
 from mlimages.images.packing.packing import compact_index
@@ -95,7 +98,7 @@ def run_rounds(
             works = ledger.to_try(retry, most_attempts=most)
             bar = track(range(todo.images), _LABELS[rounds > 0], unit="images")
             with closing(bar):
-                fetching.run(wanted_images(works), lambda: next(bar, None))
+                fetching.run(wanted_images(works), partial(next, bar, None))
             # What was fetched is `ok` once its shard is committed; else it would be tried again.
             shelf.seal()
         if todo.images and fetching.put_off:
@@ -123,9 +126,7 @@ def _images_of(work: Work) -> Iterator[Wanted]:
     for image, places in work.entries():
         uris, to_try = image["uris"], set(places)
         candidates = deque(
-            (place, uri)
-            for place, uri in enumerate(uris)
-            if place in to_try or not is_web(uri)
+            (place, uri) for place, uri in enumerate(uris) if place in to_try or not is_web(uri)
         )
         yield Wanted(
             *(image["row"], image["id"], candidates),
@@ -142,24 +143,26 @@ def load_placeholders(store: Store, copies: int) -> Placeholders:
     return placeholders
 
 
-def commit_batch(
-    store: Store, ledger: Ledger, placeholders: Placeholders, batch: Batch
-) -> None:
+def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch: Batch) -> None:
     """Make a sealed shard part of the database, with the states of all addresses so far.
 
     Images that earlier batches brought, and whose bytes are a placeholder as is known now, are
     taken back in the same commit.
     """
-    failed = batch.failures
+    failed, back = batch.failures, np.empty(0, np.int32)
     if failed.num_rows:
-        columns = (failed[name].to_numpy() for name in ("row", "candidate", "state", "status"))
-        ledger.record_many(*columns, failed["when"].to_numpy())
-    for partition in store.partitions("rights") if batch.placeholders else []:
-        rights = store.table("rights", ["row", "uri", "md5"], partition)
-        withdraw(store, ledger, taken_before(rights, batch.placeholders), UrlState.PLACEHOLDER)
+        row, candidate, state, status, when = (
+            failed[name].to_numpy() for name in ATTEMPTS.names
+        )
+        ledger.record_many(row, candidate, state, status, when)
+    if batch.placeholders:
+        rights = (
+            store.table("rights", ["row", "uri", "md5"], number)
+            for number in store.partitions("rights")
+        )
+        back = np.concatenate([back, *(taken_before(t, batch.placeholders) for t in rights)])
     with store.commit(STAGE) as commit:
-        if batch.placeholders:  # of earlier batches: what this one brings is not `ok` yet
-            drop_withdrawn(commit, ledger)
+        withdraw(commit, ledger, back, UrlState.PLACEHOLDER)
         if batch.shard is not None:
             adopt(commit, batch.shard)
         taken = batch.taken
@@ -208,7 +211,9 @@ def fetch_store(
         sweep(store.root)
         ledger = Ledger.open(store)
         try:
-            _begin(store, ledger, pack)
+            if recorded(store) != pack:
+                with store.commit(STAGE) as commit:
+                    record(commit, pack)
             images, size = fetch_images(store, ledger, settings, pack, workers)
             compact_index(store)
         finally:
@@ -216,16 +221,6 @@ def fetch_store(
         seconds = time.monotonic() - began
         _remember_speed(store, images, size, seconds)
     return report_fetch(ledger, settings, images, size, seconds)
-
-
-def _begin(store: Store, ledger: Ledger, pack: PackSettings) -> None:
-    """Record the form of images, and finish taking back what a crash left half done."""
-    if any(len(withdrawn_rows(store, ledger, number)) for number in ledger.partitions()):
-        with store.commit(STAGE) as commit:
-            drop_withdrawn(commit, ledger)
-    if recorded(store) != pack:
-        with store.commit(STAGE) as commit:
-            record(commit, pack)
 
 
 def _remember_speed(store: Store, images: int, size: int, seconds: float) -> None:
