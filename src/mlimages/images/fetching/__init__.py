@@ -1,1 +1,0 @@
-"""Fetching images by their addresses: courteous to hosts, safe from them, resumable."""
