@@ -34,7 +34,7 @@ from mlimages.images.duplicates import (
 )
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
-from mlimages.images.shards import ShardReader
+from mlimages.images.shards import ShardReader, open_reader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.checks.reconciliation import reconcile
@@ -43,8 +43,15 @@ from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import hashes
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.quality.examining import QualityReport, examine
+from mlimages.labels.removals import (
+    RemovalReport,
+    add_removals,
+    describe_removals,
+    is_removed,
+    undo_removals,
+)
 from mlimages.labels.sparse import expand
 from mlimages.labels.splits.splitting import SplitReport, split_images
 from mlimages.labels.statistics.summary import Statistics, compute
@@ -210,7 +217,7 @@ class Database:
         """
         _ = self.rules
         num_images = self.store.num_rows("images")
-        keep = ~merged_away(self.store)
+        keep = ~left_out(self.store)
         if split is not None:
             keep &= self._in_split(split, num_images)
         if part != "all":
@@ -235,16 +242,19 @@ class Database:
         return np.concatenate([np.empty(0, dtype=bool), *found])
 
     def reader(self) -> ShardReader:
-        """Random access to the packed images' bytes by row."""
-        return ShardReader(self.root / "shards", self.store.table("shards/index"))
+        """Random access to the packed images' bytes by row; removed images are not in it."""
+        return open_reader(self.store)
 
     def row_of(self, image: str) -> int:
-        """Row of an image by its id; raises InputError when there is none."""
+        """Row of an image by its id; raises InputError when there is none, or it is removed."""
         for partition in self.store.partitions():
             ids = self.store.table("images", ["id"], partition)["id"]
             place = pc.index(ids, image).as_py()
             if place >= 0:
-                return partition * self.store.manifest.partition_rows + place
+                row = partition * self.store.manifest.partition_rows + place
+                if is_removed(self.store, row):
+                    raise InputError(image, "removed on request", "see: mlimages remove DB")
+                return row
         raise InputError(image, "no image of this id", f"see {self.root}/images")
 
     def explain(self, image: str) -> explanation.Explanation:
@@ -287,6 +297,22 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
+    def remove(
+        self, entries: Sequence[dict[str, Any]] = (), *, undo: bool = False
+    ) -> RemovalReport:
+        """Leave images out from now on, because somebody asked for it; see `labels.removals`.
+
+        Their bytes leave the shards when these are rewritten next. Without entries, the list.
+
+        Args:
+            entries: made by `removals.entry`, or read by `removals.read_list`.
+            undo: take them out of the list instead.
+        """
+        if not entries:
+            return describe_removals(self.store)
+        with self.store.commit("remove") as commit:
+            return (undo_removals if undo else add_removals)(commit, entries)
+
     def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
         """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
 
@@ -294,7 +320,11 @@ class Database:
         """
         with self.store.commit("duplicates") as commit:
             nothing = DUPLICATES.empty_table()
-            found = nothing if undo else find_duplicates(self.store, self.reader())
+            found = (
+                nothing
+                if undo
+                else find_duplicates(self.store, open_reader(self.store, with_removed=True))
+            )
             added = merge_duplicates(commit, found)
         return report_duplicates(self.store, found, added)
 

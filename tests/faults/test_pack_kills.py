@@ -143,7 +143,8 @@ def test_a_tar_cut_in_the_middle_gives_what_is_whole_and_names_the_rest(tmp_path
             path = tmp_path / f"{number}.jpg"
             path.write_bytes(encode(smooth(50, 50, seed=number)))
             tar.add(path, path.name)
-        cut = tar.members[4].offset_data + 100
+    with tarfile.open(archive) as tar:
+        cut = tar.getmembers()[4].offset_data + 100
     archive.write_bytes(archive.read_bytes()[:cut])
     database = database_of(tmp_path / "DB", [tar_uri(f"{n}.jpg", archive) for n in range(8)])
     report = database.pack(SETTINGS)

@@ -152,6 +152,28 @@ def test_what_cannot_be_packed_again_is_named_or_left_to_fetch(tmp_path: Path) -
     assert database.pack().rejected == len(lost)
 
 
+def test_a_lost_image_that_was_fetched_is_to_be_fetched_again(
+    photos: list[Path], tmp_path: Path
+) -> None:
+    states = pytest.importorskip("mlimages.images.fetching.states")
+    from mlimages.images.ledger.ledger import Ledger
+
+    database = database_of(tmp_path / "DB", [f"https://example.org/{n}" for n in range(20)])
+    arrive(database, photos, list(range(20)))
+    with database.store.commit("test") as commit:
+        Ledger.open(database.store).commit_ok(commit, range(20), [0] * 20)
+    damage(database)
+    lost = {f.row for f in verify_shards(database.store).findings if f.fault is Fault.BYTES}
+    missing = database.store.table("shards/index")
+    lost |= {r["row"] for r in missing.to_pylist() if r["shard"] == 2}
+    report = repair_shards(database.store)
+    assert (report.lost, report.to_fetch, report.mended) == (len(lost), len(lost), 0)
+    assert database.check().passed
+    ledger = Ledger.open(database.store)
+    pending = {row for row in range(20) if ledger.state_of(row, 0) is states.UrlState.PENDING}
+    assert pending == lost == set(range(20)) - set(stored(database))
+
+
 @pytest.mark.parametrize("way", ["missing", "damaged", "empty"])
 def test_a_lost_index_is_read_from_the_shards(packed: Database, way: str) -> None:
     before = packed.store.table("shards/index").sort_by("row")

@@ -18,11 +18,10 @@ from mlimages.images.packing.sealing import PackEntry, seal_shards
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.packing.staging import STAGING, SealedShard
 from mlimages.images.verification import SECONDS, Verifier
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.identity import is_url
+from mlimages.labels.lookup import left_out
 from mlimages.storage import located
 from mlimages.store import Store
-
-_WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def waiting_images(store: Store) -> Waiting:
     for partition in store.partitions("shards/index"):
         rows[store.table("shards/index", ["row"], partition)["row"].to_numpy()] = False
     packed = len(rows) - int(np.count_nonzero(rows))
-    left_out = rows & merged_away(store)
-    return Waiting(rows & ~left_out, packed, int(np.count_nonzero(left_out)))
+    away = rows & left_out(store)
+    return Waiting(rows & ~away, packed, int(np.count_nonzero(away)))
 
 
 def block_of_table(
@@ -153,7 +152,7 @@ def _entries(store: Store, block: int, block_rows: int) -> Iterator[PackEntry]:
     """The images of a block that have an address to read from and are not packed."""
     table = block_of_table(store, "images", block, block_rows, ["row", "id", "uris", "sources"])
     packed = block_of_table(store, "shards/index", block, block_rows, ["row"])
-    away = np.flatnonzero(merged_away(store)[block * block_rows : (block + 1) * block_rows])
+    away = np.flatnonzero(left_out(store)[block * block_rows : (block + 1) * block_rows])
     done = {*packed["row"].to_pylist(), *(away + block * block_rows).tolist()}
     for batch in table.to_batches(max_chunksize=1024):
         for record in batch.to_pylist():
@@ -165,4 +164,4 @@ def _entries(store: Store, block: int, block_rows: int) -> Iterator[PackEntry]:
 
 def _only_on_the_web(uris: list[str]) -> bool:
     """Whether an image is nothing to pack, but to fetch."""
-    return bool(uris) and all(uri.lower().startswith(_WEB) for uri in uris)
+    return bool(uris) and all(is_url(uri.lower()) for uri in uris)

@@ -41,12 +41,13 @@ from mlimages.images.packing.staging import (
 )
 from mlimages.images.rejection import BadImageError
 from mlimages.images.verification import Verified, Verifier
+from mlimages.labels.identity import is_url
 from mlimages.labels.lookup import image_records
 from mlimages.progress import track
 from mlimages.reports import first_rejects
 from mlimages.schemas import REJECTS, SHARD_INDEX
 from mlimages.storage import service_errors
-from mlimages.store import Store
+from mlimages.store import Commit, Store
 
 if TYPE_CHECKING:
     from mlimages.storage import AnyPath
@@ -121,6 +122,7 @@ class _Mending:
         blocks = np.unique(self._index["row"].to_numpy() // settings.block_rows)
         self._block = int(blocks[0]) if len(blocks) == 1 else NO_BLOCK
         self.kept = self.mended = self.lost = self.to_fetch = 0
+        self._to_fetch: list[tuple[int, int]] = []  # (row, candidate) of lost images
         self.rejected = REJECTS.empty_table()
 
     def run(self) -> None:
@@ -131,6 +133,8 @@ class _Mending:
             drop_rows(commit, self._index["row"].to_numpy())
             drop_shards(commit, [self._number])
             adopt(commit, sealed)
+            if self._to_fetch and self._store.num_rows("ledger"):
+                self._mark_to_fetch(commit)
         discard([sealed])
 
     def _seal(self) -> SealedShard:
@@ -159,10 +163,22 @@ class _Mending:
                 yield entry.row, image, checked.image
                 continue
             self.lost += 1
-            on_web = any(uri.lower().startswith(("http://", "https://")) for uri in entry.uris)
-            self.to_fetch += on_web
-            if not on_web:
+            places_on_web = [n for n, uri in enumerate(entry.uris) if is_url(uri.lower())]
+            self._to_fetch += [(entry.row, place) for place in places_on_web]
+            self.to_fetch += bool(places_on_web)
+            if not places_on_web:
                 rejects.add(entry, checked.location, checked.image.reason)
+
+    def _mark_to_fetch(self, commit: Commit) -> None:
+        """Make the addresses pending again that had given the bytes of what is lost."""
+        from mlimages.images.fetching.states import UrlState
+        from mlimages.images.ledger.ledger import Ledger
+
+        ledger = Ledger.open(self._store)
+        chosen = [at for at in self._to_fetch if ledger.state_of(*at) is UrlState.OK]
+        if chosen:
+            rows, candidates = zip(*chosen, strict=True)
+            ledger.commit_states(commit, rows, candidates, UrlState.PENDING)
 
     def _from_shard(self, record: dict[str, int]) -> Verified | None:
         """An image as the damaged shard has it, if it is good."""

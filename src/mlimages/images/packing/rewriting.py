@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError
 from mlimages.images.headers import sniff
+from mlimages.images.ledger.writing import erase
 from mlimages.images.packing.blocks import block_of_table
 from mlimages.images.packing.inspecting import shard_entries
 from mlimages.images.packing.packing import compact_index
@@ -33,7 +34,7 @@ from mlimages.images.packing.staging import (
 from mlimages.images.packing.writer import BLOCK, archive_size, padded
 from mlimages.images.shards import ShardReader
 from mlimages.images.verification import Verified
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.manifest import StoredFile
 from mlimages.progress import track
 from mlimages.schemas import SHARD_INDEX
@@ -96,7 +97,7 @@ class _Rewriting:
 
     def __init__(self, store: Store, block_rows: int, shard_bytes: int) -> None:
         self._store, self._block_rows, self._shard_bytes = store, block_rows, shard_bytes
-        self._away = merged_away(store)
+        self._away = left_out(store)
         self._holds = np.bincount(store.table("shards/index", ["shard"])["shard"].to_numpy())
         self.rewritten = self.images = self.dropped = 0
 
@@ -113,8 +114,10 @@ class _Rewriting:
             return
         shards = list(self._seal(block, kept))
         numbers, counts = np.unique(index["shard"].to_numpy(), return_counts=True)
+        rows = index["row"].to_numpy()
         with self._store.commit("rewrite shards") as commit:
-            drop_rows(commit, index["row"].to_numpy())
+            drop_rows(commit, rows)
+            erase(commit, rows[self._away[rows]])
             self._holds[numbers] -= counts
             drop_shards(commit, [n for n in numbers.tolist() if not self._holds[n]])
             for shard in shards:
