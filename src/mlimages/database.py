@@ -37,7 +37,7 @@ from mlimages.images.duplicates import (
 from mlimages.images.packing import dividing as packed_parts
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
-from mlimages.images.shards import ShardReader
+from mlimages.images.shards import ShardReader, open_reader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
 from mlimages.labels.checks.reconciliation import reconcile
@@ -46,8 +46,15 @@ from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import dividing, hashes
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.quality.examining import QualityReport, examine
+from mlimages.labels.removals import (
+    RemovalReport,
+    add_removals,
+    describe_removals,
+    is_removed,
+    undo_removals,
+)
 from mlimages.labels.sparse import expand
 from mlimages.labels.splits.splitting import SplitReport, split_images
 from mlimages.labels.statistics.summary import Statistics, compute
@@ -61,6 +68,9 @@ from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
 if TYPE_CHECKING:
+    from mlimages.images.fetching.fetch_settings import FetchSettings
+    from mlimages.images.fetching.plan import FetchPlan
+    from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
 
 Part = Literal["all", "multi", "single"]
@@ -206,6 +216,47 @@ class Database:
         """Take in the shards of all parts; see `images.packing.dividing`."""
         return packed_parts.merge_pack_parts(self.store)
 
+    def fetch(
+        self,
+        settings: FetchSettings | None = None,
+        *,
+        engine: Engine = "local",
+        address: str | None = None,
+        **options: Any,
+    ) -> FetchReport:
+        """Fetch the images' bytes by their addresses; see `images.fetching.storing.fetch_store`.
+
+        Args:
+            settings: how addresses are tried.
+            engine, address: what does the work; see `execution.run`.
+            options: of `fetch_store`; on Ray `workers` are tasks at once, and have to be given.
+        """
+        from mlimages.images.fetching.dividing import images_on
+        from mlimages.images.fetching.storing import fetch_store
+
+        return fetch_store(self.store, settings, images_on=images_on(engine, address), **options)
+
+    def fetch_part(
+        self, part: Share, settings: FetchSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Fetch one part, for `merge_fetch_parts`; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import fetch_part
+
+        return fetch_part(self.store, part, settings, **options)
+
+    def merge_fetch_parts(self, settings: FetchSettings | None = None) -> FetchReport:
+        """Take in what all parts fetched; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import merge_fetch_parts
+
+        return merge_fetch_parts(self.store, settings)
+
+    def plan_fetch(self, settings: FetchSettings | None = None) -> FetchPlan:
+        """What `fetch` would do, without asking any host; see `images.fetching.plan`."""
+        from mlimages.images.fetching.fetch_settings import FetchSettings
+        from mlimages.images.fetching.plan import plan_fetch
+
+        return plan_fetch(self.store, settings or FetchSettings())
+
     def select(
         self, split: str | None = None, part: Part = "all", packed: bool = True
     ) -> Selection:
@@ -222,7 +273,7 @@ class Database:
         """
         _ = self.rules
         num_images = self.store.num_rows("images")
-        keep = ~merged_away(self.store)
+        keep = ~left_out(self.store)
         if split is not None:
             keep &= self._in_split(split, num_images)
         if part != "all":
@@ -247,16 +298,19 @@ class Database:
         return np.concatenate([np.empty(0, dtype=bool), *found])
 
     def reader(self) -> ShardReader:
-        """Random access to the packed images' bytes by row."""
-        return ShardReader(self.root / "shards", self.store.table("shards/index"))
+        """Random access to the packed images' bytes by row; removed images are not in it."""
+        return open_reader(self.store)
 
     def row_of(self, image: str) -> int:
-        """Row of an image by its id; raises InputError when there is none."""
+        """Row of an image by its id; raises InputError when there is none, or it is removed."""
         for partition in self.store.partitions():
             ids = self.store.table("images", ["id"], partition)["id"]
             place = pc.index(ids, image).as_py()
             if place >= 0:
-                return partition * self.store.manifest.partition_rows + place
+                row = partition * self.store.manifest.partition_rows + place
+                if is_removed(self.store, row):
+                    raise InputError(image, "removed on request", "see: mlimages remove DB")
+                return row
         raise InputError(image, "no image of this id", f"see {self.root}/images")
 
     def explain(self, image: str) -> explanation.Explanation:
@@ -299,6 +353,22 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
+    def remove(
+        self, entries: Sequence[dict[str, Any]] = (), *, undo: bool = False
+    ) -> RemovalReport:
+        """Leave images out from now on, because somebody asked for it; see `labels.removals`.
+
+        Their bytes leave the shards when these are rewritten next. Without entries, the list.
+
+        Args:
+            entries: made by `removals.entry`, or read by `removals.read_list`.
+            undo: take them out of the list instead.
+        """
+        if not entries:
+            return describe_removals(self.store)
+        with self.store.commit("remove") as commit:
+            return (undo_removals if undo else add_removals)(commit, entries)
+
     def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
         """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
 
@@ -306,7 +376,11 @@ class Database:
         """
         with self.store.commit("duplicates") as commit:
             nothing = DUPLICATES.empty_table()
-            found = nothing if undo else find_duplicates(self.store, self.reader())
+            found = (
+                nothing
+                if undo
+                else find_duplicates(self.store, open_reader(self.store, with_removed=True))
+            )
             added = merge_duplicates(commit, found)
         return report_duplicates(self.store, found, added)
 

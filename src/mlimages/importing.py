@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from mlimages.errors import InputError
 from mlimages.labels.intake.background import BackgroundCommit
-from mlimages.labels.intake.merging import Merger, Taken
+from mlimages.labels.intake.merging import ON_REQUEST, Merger, Taken
 from mlimages.labels.reading import Reading
+from mlimages.labels.removals import matcher_of
 from mlimages.labels.streams import Readings, chunks_of
 from mlimages.reports import SHOWN_REJECTS, ImportReport, first_rejects
 from mlimages.schemas import REJECTS, SOURCES
@@ -32,7 +33,8 @@ def start(commit: Commit, taxonomy: Taxonomy) -> None:
 def take_in(commit: Commit, readings: Readings, *, strict: bool = False) -> ImportReport:
     """Merge a reading, or a stream of them, into the tables of the generation in the making.
 
-    Memory does not grow with the number of images, but for 20 bytes of each.
+    Memory does not grow with the number of images, but for 20 bytes of each. Images in the list of
+    removals are rejects.
 
     Args:
         commit: the generation.
@@ -54,14 +56,21 @@ def take_in(commit: Commit, readings: Readings, *, strict: bool = False) -> Impo
     with BackgroundCommit(commit) as writing:
         rejects = _RejectIntake(writing, first.source)
         expected = first.images.num_rows
-        merger = Merger(writing, first.source, spoke_before=spoke_before, expected=expected)
+        merger = Merger(
+            writing,
+            first.source,
+            spoke_before=spoke_before,
+            expected=expected,
+            removals=matcher_of(commit),
+        )
         for chunk in itertools.chain([first], chunks):
             if (chunk.source, chunk.format) != (first.source, first.format):
                 names = f"{first.source} and {chunk.source}"
                 raise InputError("import", f"one stream of two sources, {names}", "import each")
             taken = merger.take(chunk)
             if strict:
-                refuse_rejects(chunk.rejects, chunk.line_rejects, taken.rejects)
+                wrong = taken.rejects.filter(pc.not_equal(taken.rejects["reason"], ON_REQUEST))
+                refuse_rejects(chunk.rejects, chunk.line_rejects, wrong)
             counts.add(chunk, taken)
             rejects.add(chunk, taken)
         merger.finish()

@@ -8,7 +8,7 @@ from typing import Any
 from mlimages.checking import tags_are_current
 from mlimages.errors import DatabaseError
 from mlimages.images.headers import EXTENSIONS, read_header
-from mlimages.images.shards import ShardReader
+from mlimages.images.shards import open_reader
 from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport, export, find_format
 from mlimages.labels.exports.view import ImageFile, ReadImage, TagChoice, View
@@ -66,7 +66,7 @@ def publish(
 
 
 def _reader(store: Store) -> ReadImage:
-    shards = ShardReader(store.root / "shards", store.table("shards/index"))
+    shards = open_reader(store)
 
     def read(row: int) -> ImageFile | None:
         if row not in shards:

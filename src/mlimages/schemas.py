@@ -103,6 +103,14 @@ DUPLICATES = pa.schema(
         ("evidence", pa.string()),  # md5 (both sources gave it) or bytes (packed, compared)
     ]
 )
+PLACEHOLDERS = pa.schema(
+    [
+        ("host", pa.string()),  # that was asked for images
+        ("md5", pa.string()),  # of the bytes that it gave
+        ("copies", pa.int64()),  # addresses under which it gave them
+        ("placeholder", pa.bool_()),  # too many: a picture in place of those asked for
+    ]
+)
 SHARD_INDEX = pa.schema(
     [
         ("row", pa.int32()),
@@ -196,6 +204,7 @@ TABLES = {
     "postings": POSTINGS,
     "cooccurrence": COOCCURRENCE,
     "duplicates": DUPLICATES,
+    "placeholders": PLACEHOLDERS,
     "shards/index": SHARD_INDEX,
     "ledger": LEDGER,
     "hosts": HOSTS,

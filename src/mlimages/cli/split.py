@@ -49,6 +49,7 @@ def _text(report: SplitReport) -> str:
         ["of these kept as they were", report.kept],
         ["in other splits", report.untouched],
         ["duplicates of others", report.duplicates],
+        ["removed on request", report.removed],
     ]
     here, chance = report.stratified, report.random
     rows: list[list[Any]] = [

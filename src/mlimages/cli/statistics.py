@@ -68,6 +68,8 @@ def _text(counted: Statistics) -> str:
     ]
     if counted.duplicates:
         rows.insert(1, ["  duplicates of these, not counted", counted.duplicates])
+    if counted.removed:
+        rows.insert(1, ["  removed on request, not counted", counted.removed])
     published = [
         [row["label"], *(f"{row[side]:,.{row['digits']}f}" for side in ("here", "published"))]
         for row in compare_with_published(counted)

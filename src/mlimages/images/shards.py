@@ -13,10 +13,12 @@ from mlimages.errors import DatabaseError
 from mlimages.images.decoding import decode
 from mlimages.images.files import OpenFiles
 from mlimages.images.packing.writer import shard_name
+from mlimages.labels.lookup import removed
 from mlimages.storage import located, service_errors
 
 if TYPE_CHECKING:
     from mlimages.storage import AnyPath
+    from mlimages.store import Store
 
 _AGAIN = "restore it from a copy, or run: mlimages shards repair DB"
 
@@ -112,6 +114,22 @@ class ShardReader:
             image = f"the image of row {row}"
         cause = "is cut short" if short else "fails its checksum"
         raise DatabaseError(path, f"{image} {cause}", _AGAIN)
+
+
+def open_reader(store: Store, *, with_removed: bool = False) -> ShardReader:
+    """The packed images of a database.
+
+    Args:
+        store: of the database.
+        with_removed: also those removed on request, whose bytes stay until shards are rewritten.
+            That is for comparing them with others, and never for showing or training.
+    """
+    index = store.table("shards/index")
+    if not with_removed:
+        gone = removed(store)
+        if gone.any():
+            index = index.filter(pa.array(~gone[index["row"].to_numpy()]))
+    return ShardReader(store.root / "shards", index)
 
 
 def _column(index: pa.Table, name: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlimages.images.shards import ShardReader
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.tag_blocks import tag_blocks
 from mlimages.labels.tags import ASSERTED
 from mlimages.progress import track
@@ -57,7 +57,7 @@ def choose_examples(
         hidden: bool [categories]; an image with a tag of these is no example.
         number: images of a category.
     """
-    usable = ~merged_away(store)
+    usable = ~left_out(store)
     has_bytes = np.zeros(len(usable), dtype=bool)
     has_bytes[packed] = True
     usable &= has_bytes

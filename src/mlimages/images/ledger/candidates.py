@@ -48,7 +48,8 @@ def find_candidates(images: pa.Table) -> pa.Table:
     lengths = lists.value_lengths().fill_null(0).to_numpy()
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(len(flat)) - starts[owners]
-    http = pc.or_(pc.starts_with(flat, "http://"), pc.starts_with(flat, "https://"))
+    scheme = pc.utf8_lower(pc.utf8_slice_codeunits(flat, 0, len("https://")))
+    http = pc.or_(pc.starts_with(scheme, "http://"), pc.equal(scheme, "https://"))
     taken = http.fill_null(False).to_numpy(zero_copy_only=False) & (positions < MOST_CANDIDATES)
     rows = images["row"].to_numpy()[owners[taken]]
     return pa.table(

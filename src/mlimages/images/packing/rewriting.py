@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError
 from mlimages.images.headers import sniff
+from mlimages.images.ledger.writing import erase
 from mlimages.images.packing.blocks import block_of_table
 from mlimages.images.packing.inspecting import shard_entries
 from mlimages.images.packing.packing import compact_index
@@ -113,8 +114,10 @@ class _Rewriting:
             return
         shards = list(self._seal(block, kept))
         numbers, counts = np.unique(index["shard"].to_numpy(), return_counts=True)
+        rows = index["row"].to_numpy()
         with self._store.commit("rewrite shards") as commit:
-            drop_rows(commit, index["row"].to_numpy())
+            drop_rows(commit, rows)
+            erase(commit, rows[self._away[rows]])
             self._holds[numbers] -= counts
             drop_shards(commit, [n for n in numbers.tolist() if not self._holds[n]])
             for shard in shards:

@@ -16,6 +16,7 @@ from mlimages.errors import DatabaseError, InputError, nearest
 from mlimages.labels.coded import coded, distinct
 from mlimages.labels.exports.lists import FactList, TagLists
 from mlimages.labels.facts import present_facts
+from mlimages.labels.lookup import left_out
 from mlimages.progress import track
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -126,6 +127,7 @@ class View:
         self.counted: dict[str, int] = {}
         self.observers: list[Callable[[Block], None]] = []
         self._split_names, self._splits = _split_codes(store)
+        self._away = left_out(store)
         if split is not None and split not in self._split_names[1:]:
             raise InputError(split, "no such split", nearest(split, self._split_names[1:]))
         sources = store.table("sources").to_pylist()
@@ -142,7 +144,7 @@ class View:
         """The splits that images of the view may be in."""
         if self.split is not None:
             return [self.split]
-        used = np.unique(self._splits)
+        used = np.unique(self._splits[~self._away])
         return [self._split_names[code] for code in used.tolist()]
 
     def lose(self, what: str, count: int = 1) -> None:
@@ -166,9 +168,9 @@ class View:
         tags = self._tags(partition, rows, facts)
         listed = FactList.from_table(facts)
         codes = self._splits[rows]
-        wanted = np.ones(len(rows), dtype=bool)
+        wanted = ~self._away[rows]
         if self.split is not None:
-            wanted = codes == self._split_names.index(self.split)
+            wanted &= codes == self._split_names.index(self.split)
         for begin in range(0, len(rows), BLOCK_ROWS):
             place = begin + np.flatnonzero(wanted[begin : begin + BLOCK_ROWS])
             if len(place) == 0:

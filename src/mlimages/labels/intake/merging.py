@@ -35,10 +35,13 @@ from mlimages.labels.intake.fact_intake import FactIntake
 from mlimages.labels.intake.gains import METADATA, appended, find_gains, first_uris, further_places
 from mlimages.labels.intake.held_images import HeldImages
 from mlimages.labels.reading import Reading
+from mlimages.labels.removal_matching import RemovalMatcher
 from mlimages.labels.string_index import StringIndex, hash_function
 from mlimages.schemas import IMAGES, READING_REJECTS, SPLITS
 
 Rows = NDArray[np.int32]
+ON_REQUEST = "removed on request"
+"""Why an image of the list of removals is turned away."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,20 @@ class Merger:
         source: that all readings are of.
         spoke_before: whether the database holds facts of it.
         expected: about how many images a reading has.
+        removals: finds images that somebody asked to remove; they are turned away.
     """
 
     def __init__(
-        self, writing: BackgroundCommit, source: str, *, spoke_before: bool, expected: int
+        self,
+        writing: BackgroundCommit,
+        source: str,
+        *,
+        spoke_before: bool,
+        expected: int,
+        removals: RemovalMatcher,
     ) -> None:
         self._writing, self._source, self._spoke_before = writing, source, spoke_before
+        self._removals = removals
         self._held = HeldImages(writing, expected)
         self._complete = self._held.complete
         self._hash = hash_function(expected)
@@ -80,6 +91,8 @@ class Merger:
         self._decide(chunk)
         if not reading.named_by_place:
             self._reject_repeated_places(chunk)
+        gone = self._removals.matched(images)
+        self._turn_away(chunk, np.flatnonzero(gone))
         known = np.flatnonzero(chunk.rows >= 0)
         new = np.flatnonzero(chunk.rows == NEW)
         lost = np.flatnonzero(chunk.rows == REJECTED)
@@ -94,7 +107,7 @@ class Merger:
         for number in range(self._complete, self._held.complete):
             self.facts.write(number)
         self._complete = self._held.complete
-        return Taken(len(new), len(known), _reject(reading, chunk, lost))
+        return Taken(len(new), len(known), _reject(reading, chunk, lost, gone))
 
     def finish(self) -> None:
         """Write what is not yet written."""
@@ -189,6 +202,12 @@ class Merger:
                     chunk.rows[position] = REJECTED
                     chunk.names.pop(position, None)
 
+    def _turn_away(self, chunk: Chunk, gone: NDArray) -> None:
+        """Reject images that somebody asked to remove, known ones too: they gain nothing more."""
+        chunk.rows[gone] = REJECTED
+        for position in gone.tolist():
+            chunk.names.pop(position, None)
+
     def _decide_namesakes(self, chunk: Chunk) -> None:
         """Images whose own name another one of the chunk has: by it they may be known too."""
         positions = list(chunk.namesakes)
@@ -274,11 +293,12 @@ class Merger:
             self._splits = []
 
 
-def _reject(reading: Reading, chunk: Chunk, lost: NDArray) -> pa.Table:
+def _reject(reading: Reading, chunk: Chunk, lost: NDArray, gone: NDArray[np.bool_]) -> pa.Table:
     rows = []
     for position in lost.tolist():
         name, uri, place = chunk.key(position)
         name = reading.namesakes.get(position, name)
         where = reading.location(position) if reading.location is not None else uri or place
-        rows.append({"location": where, "reason": f"image {name} was listed before"})
+        reason = ON_REQUEST if gone[position] else f"image {name} was listed before"
+        rows.append({"location": where, "reason": reason})
     return pa.Table.from_pylist(rows, schema=READING_REJECTS)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.labels.facts import present_facts
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.sparse import (
     categories_of,
     contains,
@@ -77,7 +77,7 @@ def find_contradictions(store: Store, hierarchy: Hierarchy, limit: int = 50) -> 
         for name, categories in zip(names, sources["exhaustive"].to_pylist(), strict=True)
         if categories
     }
-    away = merged_away(store)
+    away = left_out(store)
     for number in track(store.partitions("facts"), "looking for contradictions", unit="partitions"):
         said = _Said(store, number, names, hierarchy, away, exhaustive)
         found.settled += said.settled

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from mlimages.errors import InputError
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.predicted_rows import recorded_rows
 from mlimages.labels.sparse import (
     Keys,
@@ -67,7 +67,7 @@ class SeenPredictions:
         count = store.num_rows("images")
         listed = recorded_rows(predictions.schema, count)
         self.seen = _rows_in(predictions, count) if listed is None else listed
-        self.seen &= ~merged_away(store)
+        self.seen &= ~left_out(store)
 
     def strongest(self, rows: Sequence[int]) -> dict[int, tuple[int, float]]:
         """The most probable category of each of some images, with its probability."""

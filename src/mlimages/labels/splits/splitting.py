@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import InputError, nearest
-from mlimages.labels.lookup import NO_SPLIT, merged_away, split_codes
+from mlimages.labels.lookup import NO_SPLIT, left_out, removed, split_codes
 from mlimages.labels.splits.stratification import (
     Deviation,
     Ledger,
@@ -34,7 +34,7 @@ _ROWS_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What a split gave; images = train + validation + untouched + duplicates.
+    """What a split gave; images = train + validation + untouched + duplicates + removed.
 
     Attributes:
         images: all images.
@@ -42,6 +42,7 @@ class SplitReport:
         kept: of these, images of sources whose split was kept.
         untouched: images of other splits, such as test.
         duplicates: images that another one stands for; each is in the split of that one.
+        removed: images removed on request; they stay where they are.
         categories: categories with images in the two splits.
         stratified: this split's deviation.
         random: that of a random split of the same share and seed, for comparison.
@@ -53,6 +54,7 @@ class SplitReport:
     kept: int
     untouched: int
     duplicates: int
+    removed: int
     categories: int
     stratified: Deviation
     random: Deviation
@@ -65,7 +67,8 @@ class _Plan:
     names: list[str]  # of the splits that there are
     codes: NDArray[np.int16]  # places in `names`
     hashes: NDArray[np.uint64]
-    away: NDArray[np.bool_]  # duplicates
+    away: NDArray[np.bool_]  # duplicates, and images removed on request
+    removed: NDArray[np.bool_]
     free: NDArray[np.bool_]  # to be dealt out
     kept_train: NDArray[np.bool_]
     kept_validation: NDArray[np.bool_]
@@ -116,14 +119,15 @@ def split_images(
     untagged = untagged[np.argsort(plan.hashes[untagged], kind="stable")]
     chosen[untagged[: round(validation * len(untagged))]] = True
 
-    images, duplicates = int(in_play.sum()), int(plan.away.sum())
+    images, away, gone = (int(chosen.sum()) for chosen in (in_play, plan.away, plan.removed))
     report = SplitReport(
         images=len(chosen),
         train=images - int(chosen.sum()),
         validation=int(chosen.sum()),
         kept=int(plan.kept.sum()),
-        untouched=len(chosen) - images - duplicates,
-        duplicates=duplicates,
+        untouched=len(chosen) - images - away,
+        duplicates=away - gone,
+        removed=gone,
         categories=int(np.count_nonzero(sizes)),
         stratified=measure_deviation(sizes, ledger.taken, images, int(chosen.sum()), validation),
         random=measure_deviation(sizes, chance, images, int(by_chance.sum()), validation),
@@ -144,7 +148,7 @@ def _check(store: Store, validation: float, minimum: int, keep: Sequence[str]) -
 
 def _plan(store: Store, seed: int, keep: Sequence[str]) -> _Plan:
     names, codes = split_codes(store)
-    away = merged_away(store)
+    away = left_out(store)
     hashes = np.zeros(len(away), np.uint64)
     kept = np.zeros(len(away), dtype=bool)
     for number in track(store.partitions("images"), "reading ids", unit="partitions"):
@@ -163,6 +167,7 @@ def _plan(store: Store, seed: int, keep: Sequence[str]) -> _Plan:
         codes,
         hashes,
         away,
+        removed(store),
         free,
         kept & of_train & ~away,
         kept & of_validation & ~away,

@@ -67,11 +67,13 @@ class DepthCounts:
 class Statistics:
     """Figures of a database; `dataclasses.asdict` gives plain JSON.
 
-    Duplicates that were merged away are in `duplicates` only; every other figure leaves them out.
+    Duplicates that were merged away are in `duplicates` only, and images removed on request in
+    `removed` only; every other figure leaves them out.
 
     Attributes:
         images: all images.
         duplicates: images that another one, of the same bytes, stands for.
+        removed: images removed on request.
         images_with_tags: those with a tag at least.
         tags: pairs of image and category.
         categories: size of the vocabulary.
@@ -95,6 +97,7 @@ class Statistics:
 
     images: int
     duplicates: int
+    removed: int
     images_with_tags: int
     tags: int
     categories: int
@@ -151,6 +154,7 @@ def summarise(
     return Statistics(
         images=images,
         duplicates=counts.duplicates,
+        removed=counts.removed,
         images_with_tags=int(lengths[1:].sum()),
         tags=int(sizes.sum()),
         categories=len(taxonomy),

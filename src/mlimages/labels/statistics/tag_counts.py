@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import DatabaseError
 from mlimages.labels.absences import group_by_sources
-from mlimages.labels.lookup import merged_away, split_codes
+from mlimages.labels.lookup import left_out, removed, split_codes
 from mlimages.labels.tag_blocks import TagBlock, partition_blocks
 from mlimages.progress import track
 from mlimages.schemas import TAG_REASONS
@@ -38,22 +38,25 @@ class Group:
 
 @dataclass
 class TagCounts:
-    """All counts of a database. Images that are duplicates of another are counted only as such.
+    """All counts of a database. Duplicates and removed images are counted only as such.
 
     Attributes:
         num_categories: size of the vocabulary.
+        duplicates: images that another one stands for.
+        removed: images removed on request, duplicates among them included.
         images: number of images of each group.
         tags: int64 [reasons, categories] of each group: tags by schemas.TAG_REASONS.
         images_by_number_of_tags: entry k is the number of images with k tags.
-        duplicates: images that another one stands for.
-        facts: (source, present) -> number of facts, those of kind `duplicate` left out.
+        facts: (source, present) -> number of facts, but for those of kind `duplicate` and those
+            about removed images.
     """
 
     num_categories: int
+    duplicates: int = 0
+    removed: int = 0
     images: Counter[Group] = field(default_factory=Counter)
     tags: dict[Group, Counts] = field(default_factory=dict)
     images_by_number_of_tags: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
-    duplicates: int = 0
     facts: Counter[tuple[str, bool]] = field(default_factory=Counter)
 
     def by_reason(self) -> Counts:
@@ -90,10 +93,10 @@ def count_tags(store: Store, num_categories: int) -> TagCounts:
             f"tags are derived for {tagged:,} images, and it has {images:,} by now",
             "run: mlimages complete DB",
         )
-    counts = TagCounts(num_categories, duplicates=store.num_rows("duplicates"))
     names = store.table("sources", ["source"])["source"].to_pylist()
     split_names, splits = split_codes(store)
-    away = merged_away(store)
+    away, gone = left_out(store), removed(store)
+    counts = TagCounts(num_categories, int((away & ~gone).sum()), int(gone.sum()))
     for number in track(store.partitions("images"), "counting tags", unit="partitions"):
         table = store.table("images", ["row", "sources"], number)
         rows = table["row"].to_numpy()
@@ -107,7 +110,7 @@ def count_tags(store: Store, num_categories: int) -> TagCounts:
             if images_of:
                 counts.images[known[code]] += int(images_of)
         _count_partition(store, number, rows, codes, known, counts)
-        _count_facts(store, number, counts)
+        _count_facts(store, number, gone, counts)
     return counts
 
 
@@ -148,8 +151,11 @@ def _add(first: Counts, second: Counts) -> Counts:
     return total
 
 
-def _count_facts(store: Store, number: int, counts: TagCounts) -> None:
-    table = store.table("facts", ["source", "present", "kind"], number)
+def _count_facts(store: Store, number: int, gone: NDArray[np.bool_], counts: TagCounts) -> None:
+    columns = ["source", "present", "kind", *(["row"] if gone.any() else [])]
+    table = store.table("facts", columns, number)
+    if gone.any():
+        table = table.filter(pa.array(~gone[table["row"].to_numpy()]))
     said = table.filter(pc.not_equal(table["kind"], "duplicate")).select(["source", "present"])
     said = said.unify_dictionaries()  # each file brings its own
     grouped = pa.TableGroupBy(said, ["source", "present"]).aggregate([([], "count_all")])

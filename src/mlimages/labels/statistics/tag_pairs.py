@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.labels.absences import single_label_rows
-from mlimages.labels.lookup import merged_away
+from mlimages.labels.lookup import left_out
 from mlimages.labels.sparse import (
     Keys,
     categories_of,
@@ -105,7 +105,7 @@ def count_tag_pairs(store: Store, hierarchy: Hierarchy, most_images: int = MOST_
 
 def choose_images(store: Store, most_images: int | None = None) -> tuple[NDArray[np.bool_], int]:
     """(bool [images]: the multi-label images to count, how many there were to choose from)."""
-    chosen = ~merged_away(store)
+    chosen = ~left_out(store)
     sources = store.table("sources")
     for number in store.partitions("images"):
         table = store.table("images", ["row", "sources"], number)

@@ -1,0 +1,1 @@
+"""Fetching images by URL: safe towards this machine, courteous towards the hosts."""

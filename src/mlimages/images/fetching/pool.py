@@ -1,0 +1,108 @@
+"""Open connections: kept between images, counted, watched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import OrderedDict, deque
+
+from mlimages.images.fetching.http1 import Connection, connect
+from mlimages.images.fetching.states import FetchFailure
+from mlimages.images.fetching.urls import Url
+
+# Of a host with many addresses, this many are tried before it counts as not to be reached.
+_ADDRESSES_TRIED = 3
+
+
+class Pool:
+    """Connections in use and idle, by origin; each was opened to an address that was checked."""
+
+    def __init__(self, tls: ssl.SSLContext, idle: int, idle_seconds: float) -> None:
+        self._tls, self._maximum_idle, self._idle_seconds = tls, idle, idle_seconds
+        self._idle: OrderedDict[str, deque[Connection]] = OrderedDict()
+        self._idle_count = 0
+        self._used: set[Connection] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self, interval: float) -> None:
+        """Watch the connections every `interval` seconds."""
+        self._watching = asyncio.create_task(self._watch(interval))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        for connection in [*self._used, *(c for kept in self._idle.values() for c in kept)]:
+            connection.close()
+        self._idle.clear()
+        await asyncio.sleep(0)  # transports end in the next turn of the loop
+
+    def kept(self, url: Url) -> Connection | None:
+        """An idle connection to the origin, the most recently used one."""
+        waiting = self._idle.get(url.origin)
+        while waiting:
+            connection = waiting.pop()
+            self._idle_count -= 1
+            if not waiting:
+                del self._idle[url.origin]
+            if connection.reusable:
+                self._used.add(connection)
+                return connection
+        return None
+
+    async def open(self, url: Url, addresses: tuple[str, ...], seconds: float) -> Connection:
+        """Connect to the first of the checked addresses that answers; raises FetchFailure."""
+        deadline = time.monotonic() + seconds
+        tls = self._tls if url.scheme == "https" else None
+        tried = addresses[:_ADDRESSES_TRIED]
+        for address in tried:
+            left = max(0.01, deadline - time.monotonic())
+            try:
+                share = left if address == tried[-1] else left / 2
+                connection = await connect(address, url.port, share, tls, url.host)
+            except FetchFailure:
+                if address == tried[-1]:
+                    raise
+                continue
+            self._used.add(connection)
+            return connection
+        raise AssertionError("a host has at least one address")
+
+    def give_back(self, url: Url, connection: Connection) -> None:
+        """Keep a connection for the next request, or close it."""
+        self._used.discard(connection)
+        if not connection.reusable:
+            connection.close()
+            return
+        connection.idle_since = time.monotonic()
+        self._idle.setdefault(url.origin, deque()).append(connection)
+        self._idle_count += 1
+        if self._idle_count > self._maximum_idle:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        origin, waiting = next(iter(self._idle.items()))
+        waiting.popleft().close()
+        self._idle_count -= 1
+        if not waiting:
+            del self._idle[origin]
+
+    async def _watch(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            now = time.monotonic()
+            for connection in list(self._used):
+                connection.watch(now)
+            for origin in list(self._idle):
+                waiting = self._idle[origin]
+                while waiting and (
+                    now - waiting[0].idle_since > self._idle_seconds or not waiting[0].reusable
+                ):
+                    waiting.popleft().close()
+                    self._idle_count -= 1
+                if not waiting:
+                    del self._idle[origin]
