@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mlimages.cli.arguments import DatabasePath
+from mlimages.cli.arguments import Address, DatabasePath, EngineOption, Merge, PartOption
+from mlimages.cli.dividing import chosen_part, emit_part
 from mlimages.cli.output import Json, emit, table
+from mlimages.errors import UsageError
 
 if TYPE_CHECKING:
     from mlimages.images.fetching.plan import FetchPlan
@@ -42,6 +44,11 @@ def fetch(
     ignore_opt_out: Flag = False,
     allow_private_addresses: Flag = False,
     workers: int | None = None,
+    engine: EngineOption = "local",
+    address: Address = None,
+    part: PartOption = None,
+    parts_at_once: int | None = None,
+    merge: Merge = False,
     include_sensitive: Flag = False,
     json: Json = False,
 ) -> None:
@@ -76,7 +83,9 @@ def fetch(
         ignore_opt_out: Fetch also what has opted out: only what you have a right to.
         allow_private_addresses: Connect to this machine and its network too, on any port: for
             tests.
-        workers: Processes that decode; by default one a core.
+        workers: Processes that decode, by default one a core; with Ray, tasks at once.
+        parts_at_once: Parts that work at the same time, for their share of a host's limit; by
+            default all.
         include_sensitive: Show sensitive categories too.
     """
     from mlimages.database import Database
@@ -102,6 +111,9 @@ def fetch(
         patience=patience,
         placeholder_copies=placeholder_copies,
     )
+    chosen, command = chosen_part(part, merge), f"mlimages fetch {db}"
+    if chosen is not None and engine != "local":
+        raise UsageError("--part", "works on the machine it runs on", "leave --engine out")
     database = Database.open(db)
     if plan:
         planned = database.plan_fetch(settings)
@@ -119,7 +131,16 @@ def fetch(
     }
     shard_bytes = None if shard_megabytes is None else shard_megabytes * 1_000_000
     pack = altered(recorded(database.store), images, shard_bytes=shard_bytes)
-    report = database.fetch(settings, pack=pack, workers=workers)
+    if chosen is not None:
+        options = {"workers": workers, "at_once": parts_at_once}
+        emit_part(database.fetch_part(chosen, settings, pack=pack, **options), json, command)
+        return
+    if merge:
+        report = database.merge_fetch_parts(settings)
+    else:
+        report = database.fetch(
+            settings, pack=pack, workers=workers, engine=engine, address=address
+        )
     emit(report, json, _report_text(report))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -80,29 +81,36 @@ def fetch_images(
         workers=workers,
         concurrency=settings.concurrency,
     )
+
+    def one_round(works: Iterator[Work], done: Callable[[], object]) -> tuple[int, float]:
+        fetching.run(wanted_images(works), done)
+        # What was fetched is `ok` once its shard is committed; else it would be tried again.
+        shelf.seal()
+        return fetching.put_off, fetching.resume_at
+
     with shelf, fetching:
-        run_rounds(ledger, fetching, shelf, settings)
+        run_rounds(ledger, one_round, settings)
     return shelf.images, shelf.bytes
 
 
-def run_rounds(
-    ledger: Ledger, fetching: Fetching, shelf: ShardShelf, settings: FetchSettings
-) -> None:
+Round = Callable[[Iterator[Work], Callable[[], object]], tuple[int, float]]
+"""Tries all work once, and calls the function after each image; `Fetching.put_off`, `resume_at`."""
+
+
+def run_rounds(ledger: Ledger, one_round: Round, settings: FetchSettings) -> None:
     """Go over the ledger until nothing is left that can succeed now."""
-    most = _EVER if settings.retry else settings.attempts
+    most = most_attempts(settings)
     retry = RETRYABLE if settings.retry else frozenset()
     rounds, waited, pause = 0, 0.0, settings.pause
     while True:
-        todo = addresses_to_try(ledger, retry, most)
+        todo, put_off = addresses_to_try(ledger, retry, most), 0
         if todo.images:
             works = ledger.to_try(retry, most_attempts=most)
             bar = track(range(todo.images), _LABELS[rounds > 0], unit="images")
             with closing(bar):
-                fetching.run(wanted_images(works), partial(next, bar, None))
-            # What was fetched is `ok` once its shard is committed; else it would be tried again.
-            shelf.seal()
-        if todo.images and fetching.put_off:
-            rest = max(fetching.resume_at - time.monotonic(), _LEAST_REST)
+                put_off, resume_at = one_round(works, partial(next, bar, None))
+        if put_off:
+            rest = max(resume_at - time.monotonic(), _LEAST_REST)
         else:
             rounds, rest = rounds + 1, pause
             pause *= 2
@@ -115,6 +123,11 @@ def run_rounds(
         time.sleep(rest)
 
 
+def most_attempts(settings: FetchSettings) -> int:
+    """Addresses that were tried so often are left alone."""
+    return _EVER if settings.retry else settings.attempts
+
+
 def wanted_images(works: Iterable[Work]) -> Iterator[Wanted]:
     """The images of the ledger's work, of several blocks in turn, so that their hosts differ."""
     works = iter(works)
@@ -124,14 +137,26 @@ def wanted_images(works: Iterable[Work]) -> Iterator[Wanted]:
 
 def _images_of(work: Work) -> Iterator[Wanted]:
     for image, places in work.entries():
-        uris, to_try = image["uris"], set(places)
-        candidates = deque(
-            (place, uri) for place, uri in enumerate(uris) if place in to_try or not is_web(uri)
-        )
-        yield Wanted(
-            *(image["row"], image["id"], candidates),
-            *(image["md5"], image["bytes"], image["licence"], image["author"]),
-        )
+        yield wanted_image(image, places)
+
+
+def wanted_image(image: dict[str, Any], places: Iterable[int]) -> Wanted:
+    """An image to fetch by some of its addresses, and from this machine.
+
+    Args:
+        image: its row of the table `images`.
+        places: of the addresses on the web, among all of it.
+    """
+    to_try = set(places)
+    candidates = deque(
+        (place, uri)
+        for place, uri in enumerate(image["uris"])
+        if place in to_try or not is_web(uri)
+    )
+    return Wanted(
+        *(image["row"], image["id"], candidates),
+        *(image["md5"], image["bytes"], image["licence"], image["author"]),
+    )
 
 
 def load_placeholders(store: Store, copies: int) -> Placeholders:
@@ -143,18 +168,26 @@ def load_placeholders(store: Store, copies: int) -> Placeholders:
     return placeholders
 
 
-def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch: Batch) -> None:
+def commit_batch(
+    store: Store,
+    ledger: Ledger,
+    placeholders: Placeholders,
+    batch: Batch,
+    info: dict[str, Any] | None = None,
+) -> None:
     """Make a sealed shard part of the database, with the states of all addresses so far.
 
     Images that earlier batches brought, and whose bytes are a placeholder as is known now, are
     taken back in the same commit.
+
+    Args:
+        store: locked for writing.
+        ledger: of the store.
+        placeholders: known so far.
+        batch: what was fetched.
+        info: to add to the database's in the same commit.
     """
-    failed, back = batch.failures, np.empty(0, np.int32)
-    if failed.num_rows:
-        row, candidate, state, status, when = (
-            failed[name].to_numpy() for name in ATTEMPTS.names
-        )
-        ledger.record_many(row, candidate, state, status, when)
+    back = np.empty(0, np.int32)
     if batch.placeholders:
         rights = (
             store.table("rights", ["row", "uri", "md5"], number)
@@ -162,9 +195,15 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
         )
         back = np.concatenate([back, *(taken_before(t, batch.placeholders) for t in rights)])
     with store.commit(STAGE) as commit:
+        commit.info.update(info or {})
         withdraw(commit, ledger, back, UrlState.PLACEHOLDER)
         if batch.shard is not None:
             adopt(commit, batch.shard)
+        if batch.failures.num_rows:
+            row, candidate, state, status, when = (
+                batch.failures[name].to_numpy() for name in ATTEMPTS.names
+            )
+            ledger.commit_states(commit, row, candidate, state, statuses=status, when=when)
         taken = batch.taken
         ledger.commit_ok(
             commit,
@@ -179,12 +218,16 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
         discard([batch.shard])
 
 
+FetchImages = Callable[[Store, Ledger, FetchSettings, PackSettings, int | None], tuple[int, int]]
+
+
 def fetch_store(
     store: Store,
     settings: FetchSettings | None = None,
     pack: PackSettings | None = None,
     *,
     workers: int | None = None,
+    images_on: FetchImages = fetch_images,
 ) -> FetchReport:
     """Fetch what is not in a shard yet; it continues where it stopped, be it by a kill.
 
@@ -196,6 +239,7 @@ def fetch_store(
         settings: how addresses are tried.
         pack: the form of images and shards; the recorded one, or the defaults, without.
         workers: processes that decode; one a core by default.
+        images_on: does the work; here by default.
 
     Raises:
         DatabaseError: there are no images, or they were packed in another form before.
@@ -214,7 +258,7 @@ def fetch_store(
             if recorded(store) != pack:
                 with store.commit(STAGE) as commit:
                     record(commit, pack)
-            images, size = fetch_images(store, ledger, settings, pack, workers)
+            images, size = images_on(store, ledger, settings, pack, workers)
             compact_index(store)
         finally:
             ledger.close()
