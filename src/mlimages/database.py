@@ -67,6 +67,7 @@ from mlimages.taxonomy.categories import Taxonomy
 if TYPE_CHECKING:
     from mlimages.images.fetching.fetch_settings import FetchSettings
     from mlimages.images.fetching.plan import FetchPlan
+    from mlimages.images.fetching.recheck import RecheckReport
     from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
 
@@ -193,6 +194,12 @@ class Database:
         from mlimages.images.fetching.storing import fetch_store
 
         return fetch_store(self.store, settings, **options)
+
+    def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
+        """Drop fetched images that have opted out since; see `images.fetching.recheck`."""
+        from mlimages.images.fetching.recheck import recheck_store
+
+        return recheck_store(self.store, settings)
 
     def plan_fetch(self, settings: FetchSettings | None = None) -> FetchPlan:
         """What `fetch` would do, without asking any host; see `images.fetching.plan`."""

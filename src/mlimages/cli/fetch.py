@@ -79,17 +79,16 @@ def fetch(
         workers: Processes that decode; by default one a core.
         include_sensitive: Show sensitive categories too.
     """
+    from mlimages.cli.network import network_settings
     from mlimages.database import Database
     from mlimages.images.fetching.fetch_settings import FetchSettings
-    from mlimages.images.fetching.hosts import HostLimits
-    from mlimages.images.fetching.settings import DEFAULT_CONTACT, NetworkSettings
     from mlimages.images.packing.settings import altered, recorded
 
-    network = NetworkSettings(
-        contact=contact or DEFAULT_CONTACT,
-        ports=None if allow_private_addresses else frozenset({80, 443}),
-        allow_private_addresses=allow_private_addresses,
-        hosts=HostLimits(connections=a_host, rate=host_rate),
+    network = network_settings(
+        contact,
+        a_host,
+        host_rate,
+        allow_private_addresses,
         total_seconds=seconds_an_image,
         robots=not ignore_robots,
         opt_out=not ignore_opt_out,
