@@ -32,6 +32,10 @@ from mlimages.images.duplicates import (
     merge_duplicates,
     report_duplicates,
 )
+from mlimages.images.ledger.checks import check_ledger
+from mlimages.images.ledger.ledger import Ledger
+from mlimages.images.ledger.report import LedgerReport, report_ledger
+from mlimages.images.ledger.survivors import Survivors, count_survivors
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shards import ShardReader, open_reader
@@ -304,6 +308,15 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
+    def ledger_report(self, hosts: int = 10) -> LedgerReport:
+        """What became of every candidate URL, by state and host, of this instant."""
+        return report_ledger(Ledger.open(self.store), hosts)
+
+    def survivors(self, *, include_sensitive: bool = False) -> Survivors:
+        """Images of each category, listed and in shards; raises DatabaseError without tags."""
+        _ = self.rules
+        return count_survivors(self.store, self.taxonomy, include_sensitive=include_sensitive)
+
     def remove(
         self, entries: Sequence[dict[str, Any]] = (), *, undo: bool = False
     ) -> RemovalReport:
@@ -369,7 +382,7 @@ class Database:
         report = check_store(self.store)
         if any(name == "files" and not good for name, good, _ in report.checks):
             return report
-        checks = report.checks + reconcile(self.store, self.taxonomy)
+        checks = report.checks + reconcile(self.store, self.taxonomy) + check_ledger(self.store)
         return CheckReport(all(good for _, good, _ in checks), checks)
 
     def _take(self, rows: np.ndarray) -> Selection:

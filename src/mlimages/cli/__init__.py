@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "shards rewrite": Command("shards:rewrite", "bring shards into order, without removed images"),
     "fetch": Command("fetch:fetch", "fetch images by their addresses into shards"),
     "recheck": Command("recheck:recheck", "drop fetched images that have opted out since"),
+    "ledger": Command("ledger:ledger", "say what became of every URL, and what to do next"),
     "remove": Command("remove:remove", "leave images out that somebody asked to remove"),
     "export": Command("export:export", "write it in another tool's format"),
     "hash": Command("hash_:hash_", "prove that two databases hold the same"),
