@@ -58,6 +58,12 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("predict:predict", "write a network's predictions as a table"),
     "features": Command("features:features", "write feature vectors of photos"),
     "probe": Command("probe:probe", "linear probe with N images a class"),
+    "convert from-tensorflow": Command(
+        "convert:from_tensorflow", "make a model of a released TensorFlow checkpoint"
+    ),
+    "convert to-tensorflow": Command(
+        "convert:to_tensorflow", "write a model as a TensorFlow checkpoint"
+    ),
     "tag": Command("tag:tag", "tag photos, with the path up the hierarchy"),
 }
 
