@@ -39,11 +39,11 @@ IMAGES, QUICK_IMAGES = 6000, 400
 REPETITIONS = 3
 FAULTS = 0.3
 VERSION = "1.47.0"
-RESIZE = "--resize shorter --side 256 --interpolation area --format jpeg --quality 95".split()
+RESIZE = {"resize": "shorter", "side": 256, "interpolation": "area", "format": "jpeg"}
 OURS = {
     "raw": ["--check", "header", "--keep-metadata"],
     "checked": ["--keep-metadata"],
-    "resized": RESIZE,
+    "resized": [f"--{name}={value}" for name, value in RESIZE.items()] + ["--quality=95"],
 }
 THEIRS = {"raw": "raw", "checked": "raw", "resized": "resized"}
 
@@ -117,9 +117,7 @@ def run_theirs(
     note(outcome, f"img2dataset {way}{label}", told["images"], told["seconds"], seconds, peak)
 
 
-def note(
-    outcome: Outcome, name: str, images: int, own: float, whole: float, peak: float
-) -> None:
+def note(outcome: Outcome, name: str, images: int, own: float, whole: float, peak: float) -> None:
     """Keep the figures of one run."""
     outcome.raw.setdefault(f"{name}, images a second", []).append(images / own)
     outcome.raw.setdefault(f"{name}, images", []).append(images)
@@ -130,7 +128,7 @@ def note(
 
 
 def agree(work: Path, listing: Path, peer: str) -> None:
-    """Both sides give the same bytes of originals, and resized photos of one size that look alike."""
+    """Check that both sides give the same originals, and resized photos that look alike."""
     short = work / "short"
     short.write_text("\n".join(listing.read_text().splitlines()[:64]) + "\n")
     for way in ("raw", "checked", "resized"):

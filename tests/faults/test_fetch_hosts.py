@@ -29,7 +29,9 @@ def bomb() -> bytes:
     rows = zlib.compress(bytes(1 + side) * 400, 9)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
@@ -64,8 +66,8 @@ def test_each_fault_ends_in_its_named_state(
         assert run(["fetch", str(database.root), *options, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert list(states(database).values()) == [state for _, _, state in cases.values()]
-    assert sum(entry["addresses"] for entry in report["states"]) == len(cases)
-    assert {entry["state"] for entry in report["states"]} >= {"too large", "opted out"}
+    assert sum(entry["urls"] for entry in report["ledger"]["states"]) == len(cases)
+    assert {entry["state"] for entry in report["ledger"]["states"]} >= {"too large", "opted out"}
     assert_whole(database, {0: whole})
 
 

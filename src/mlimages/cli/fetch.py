@@ -118,7 +118,9 @@ def fetch(
     }
     shard_bytes = None if shard_megabytes is None else shard_megabytes * 1_000_000
     pack = altered(recorded(database.store), images, shard_bytes=shard_bytes)
-    report = database.fetch(settings, pack=pack, workers=workers)
+    report = database.fetch(
+        settings, pack=pack, workers=workers, include_sensitive=include_sensitive
+    )
     emit(report, json, _report_text(report))
 
 
@@ -139,18 +141,18 @@ def _plan_text(plan: FetchPlan) -> str:
 
 
 def _report_text(report: FetchReport) -> str:
+    from mlimages.cli.ledger import ledger_text, survivors_text
+
     rate = report.fetched / max(report.seconds, 1e-9)
-    lines = [
+    parts = [
         f"{report.fetched:,} images fetched, {report.bytes / 1e6:,.1f} MB in "
         f"{report.seconds:,.1f} s ({rate:,.0f} a second)",
-        f"{report.in_shards:,} of {report.images:,} images are in shards; "
-        f"{report.to_try:,} to try, {report.to_retry:,} to try again",
+        ledger_text(report.ledger),
     ]
-    if report.states:
-        rows = [[entry.state, entry.addresses, entry.advice] for entry in report.states]
-        lines.append(table(rows, ["state", "addresses", "what to do"]))
-    if report.to_try:
-        lines.append("what was not tried yet: mlimages fetch DB")
-    elif report.to_retry:
-        lines.append("what may have passed: mlimages fetch DB --retry")
-    return "\n".join(lines)
+    if report.survivors is not None:
+        parts.append(survivors_text(report.survivors))
+    if report.ledger.images.waiting:
+        parts.append("what was not tried yet: mlimages fetch DB")
+    elif report.ledger.images.retryable:
+        parts.append("what may have passed: mlimages fetch DB --retry")
+    return "\n\n".join(parts)

@@ -51,6 +51,6 @@ def recheck(
     if report.resting:
         lines.append(f"{report.resting:,} were not asked about: their hosts rest; run it later")
     if report.states:
-        rows = [[entry.state, entry.addresses] for entry in report.states]
-        lines.append(table(rows, ["now", "addresses"]))
+        rows = [[entry.state, entry.urls] for entry in report.states]
+        lines.append(table(rows, ["now", "URLs"]))
     emit(report, json, "\n".join(lines))

@@ -33,7 +33,7 @@ def fetch(server: Server, *paths: str, settings: NetworkSettings = SETTINGS) -> 
 def allowed(rules: str | bytes, *paths: str) -> list[bool]:
     """Which paths may be fetched from a host with these rules."""
     body = rules if isinstance(rules, bytes) else rules.encode()
-    with serving({path: PICTURE for path in paths}) as server:
+    with serving(dict.fromkeys(paths, PICTURE)) as server:
         server.site.add("/robots.txt", body)
         answers = fetch(server, *paths)
     assert {answer.state for answer in answers} <= {UrlState.OK, UrlState.ROBOTS}

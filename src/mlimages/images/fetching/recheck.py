@@ -20,11 +20,12 @@ from mlimages.images.fetching.candidates import is_web
 from mlimages.images.fetching.client import Answer, Client
 from mlimages.images.fetching.downloads import Downloads, Request
 from mlimages.images.fetching.fetch_settings import FetchSettings
-from mlimages.images.fetching.report import StateCount, state_counts
+from mlimages.images.fetching.report import state_counts
 from mlimages.images.fetching.settings import NetworkSettings
 from mlimages.images.fetching.states import UrlState
 from mlimages.images.fetching.withdrawal import withdraw
 from mlimages.images.ledger.ledger import Ledger
+from mlimages.images.ledger.report import StateCount
 from mlimages.progress import track
 from mlimages.store import Store
 

@@ -151,9 +151,7 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
     """
     failed, back = batch.failures, np.empty(0, np.int32)
     if failed.num_rows:
-        row, candidate, state, status, when = (
-            failed[name].to_numpy() for name in ATTEMPTS.names
-        )
+        row, candidate, state, status, when = (failed[name].to_numpy() for name in ATTEMPTS.names)
         ledger.record_many(row, candidate, state, status, when)
     if batch.placeholders:
         rights = (
@@ -185,6 +183,7 @@ def fetch_store(
     pack: PackSettings | None = None,
     *,
     workers: int | None = None,
+    include_sensitive: bool = False,
 ) -> FetchReport:
     """Fetch what is not in a shard yet; it continues where it stopped, be it by a kill.
 
@@ -196,6 +195,7 @@ def fetch_store(
         settings: how addresses are tried.
         pack: the form of images and shards; the recorded one, or the defaults, without.
         workers: processes that decode; one a core by default.
+        include_sensitive: also name sensitive categories in the report.
 
     Raises:
         DatabaseError: there are no images, or they were packed in another form before.
@@ -220,7 +220,7 @@ def fetch_store(
             ledger.close()
         seconds = time.monotonic() - began
         _remember_speed(store, images, size, seconds)
-    return report_fetch(ledger, settings, images, size, seconds)
+    return report_fetch(ledger, images, size, seconds, include_sensitive=include_sensitive)
 
 
 def _remember_speed(store: Store, images: int, size: int, seconds: float) -> None:
