@@ -51,6 +51,7 @@ class Site:
     by_host: Counter[str] = field(default_factory=Counter)
     busy: Counter[str] = field(default_factory=Counter)
     most_busy: Counter[str] = field(default_factory=Counter)
+    most_busy_at_all: int = 0
     heads: list[str] = field(default_factory=list)
     keep_heads: bool = False
     draw: random.Random = field(default_factory=random.Random)
@@ -128,6 +129,7 @@ class _Connection(asyncio.Protocol):
         site.by_host[host] += 1
         site.busy[host] += 1
         site.most_busy[host] = max(site.most_busy[host], site.busy[host])
+        site.most_busy_at_all = max(site.most_busy_at_all, site.busy.total())
         if site.keep_heads:
             site.heads.append(head)
         fault = site.fault(host, path)
@@ -136,7 +138,7 @@ class _Connection(asyncio.Protocol):
             answer = answer[: answer.index(b"\r\n\r\n") + 4]
         if fault is not None:
             kind, _, value = fault.partition(":")
-            task = asyncio.get_running_loop().create_task(FAULTS[kind](self, value, answer))
+            task = asyncio.get_running_loop().create_task(self.misbehave(kind, value, answer))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         elif site.latency[1]:
@@ -144,6 +146,11 @@ class _Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(wait, self.send, answer)
         else:
             self.send(answer)
+
+    async def misbehave(self, kind: str, value: str, answer: bytes) -> None:
+        if self.site.latency[1]:
+            await asyncio.sleep(self.site.draw.uniform(*self.site.latency))
+        await FAULTS[kind](self, value, answer)
 
     def send(self, answer: bytes, close: bool = False) -> None:
         self.finished()

@@ -30,7 +30,7 @@ ORDER = [
     ("pages",),
     ("models", "losses", "metrics"),
     ("training",),
-    ("transfer", "tagging"),
+    ("transfer", "tagging", "convert"),
     ("quickstart",),
     ("cli",),
 ]

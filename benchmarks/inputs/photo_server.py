@@ -1,8 +1,9 @@
 """A web of photos on this machine: sizes, delays and faults drawn once an address.
 
-Photos are cut out of the two sample photos of scikit-learn and encoded anew: 40 to 250 kB, 110 kB
-in the middle. Each address gives bytes of its own, by a comment inside the JPEG. Hosts are loopback
-addresses, 127.0.0.1 and up. It runs as a process: `python photo_server.py PORT FAULTS`.
+Photos are cut out of the two sample photos of scikit-learn and encoded anew: 20 to 290 kB, about
+100 kB on average. Each address gives bytes of its own, by a comment inside the JPEG. Hosts are
+loopback addresses, 127.0.0.1 and up. It runs as a process, `python photo_server.py PORT FAULTS`,
+and prints its port.
 
 Faults of a share of the addresses, by their number: three of four pass (a 503 with Retry-After, a
 connection that is cut, half a body), one of four does not (404, a page of HTML).
@@ -133,7 +134,7 @@ async def serve(port: int, share: float) -> None:
     server = await loop.create_server(
         lambda: Connection(photos, share, asked), "0.0.0.0", port, backlog=4096
     )
-    print("ready", flush=True)
+    print("port", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 

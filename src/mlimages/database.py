@@ -34,6 +34,10 @@ from mlimages.images.duplicates import (
     merge_duplicates,
     report_duplicates,
 )
+from mlimages.images.ledger.checks import check_ledger
+from mlimages.images.ledger.ledger import Ledger
+from mlimages.images.ledger.report import LedgerReport, report_ledger
+from mlimages.images.ledger.survivors import Survivors, count_survivors
 from mlimages.images.packing import dividing as packed_parts
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
@@ -70,6 +74,7 @@ from mlimages.taxonomy.categories import Taxonomy
 if TYPE_CHECKING:
     from mlimages.images.fetching.fetch_settings import FetchSettings
     from mlimages.images.fetching.plan import FetchPlan
+    from mlimages.images.fetching.recheck import RecheckReport
     from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
 
@@ -244,11 +249,19 @@ class Database:
 
         return fetch_part(self.store, part, settings, **options)
 
-    def merge_fetch_parts(self, settings: FetchSettings | None = None) -> FetchReport:
+    def merge_fetch_parts(
+        self, settings: FetchSettings | None = None, include_sensitive: bool = False
+    ) -> FetchReport:
         """Take in what all parts fetched; see `images.fetching.dividing`."""
         from mlimages.images.fetching.dividing import merge_fetch_parts
 
-        return merge_fetch_parts(self.store, settings)
+        return merge_fetch_parts(self.store, settings, include_sensitive)
+
+    def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
+        """Drop fetched images that have opted out since; see `images.fetching.recheck`."""
+        from mlimages.images.fetching.recheck import recheck_store
+
+        return recheck_store(self.store, settings)
 
     def plan_fetch(self, settings: FetchSettings | None = None) -> FetchPlan:
         """What `fetch` would do, without asking any host; see `images.fetching.plan`."""
@@ -353,6 +366,15 @@ class Database:
             include_sensitive=include_sensitive,
         )
 
+    def ledger_report(self, hosts: int = 10) -> LedgerReport:
+        """What became of every candidate URL, by state and host, of this instant."""
+        return report_ledger(Ledger.open(self.store), hosts)
+
+    def survivors(self, *, include_sensitive: bool = False) -> Survivors:
+        """Images of each category, listed and in shards; raises DatabaseError without tags."""
+        _ = self.rules
+        return count_survivors(self.store, self.taxonomy, include_sensitive=include_sensitive)
+
     def remove(
         self, entries: Sequence[dict[str, Any]] = (), *, undo: bool = False
     ) -> RemovalReport:
@@ -430,7 +452,7 @@ class Database:
         report = check_store(self.store)
         if any(name == "files" and not good for name, good, _ in report.checks):
             return report
-        checks = report.checks + reconcile(self.store, self.taxonomy)
+        checks = report.checks + reconcile(self.store, self.taxonomy) + check_ledger(self.store)
         return CheckReport(all(good for _, good, _ in checks), checks)
 
     def _take(self, rows: np.ndarray) -> Selection:

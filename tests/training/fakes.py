@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mlimages.errors import InputError
+from mlimages.taxonomy.hierarchy import Hierarchy
+from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
 
 KEYS = ("scene", "red", "green", "blue", "never")
@@ -62,7 +65,8 @@ class FakeDatabase:
         self.splits = {"train": np.arange(train), "validation": np.arange(train, train + 20)}
         self.fake_reader = FakeReader(broken or set())
         categories = [SimpleNamespace(key=key, name=key.title()) for key in KEYS]
-        hierarchy = SimpleNamespace(parents_of=lambda index: np.array(PARENTS[index], dtype=int))
+        edges = [(child, parent) for child, above in PARENTS.items() for parent in above]
+        hierarchy = Hierarchy.from_edges(len(KEYS), *zip(*edges, strict=True))
         self.taxonomy = SimpleNamespace(categories=categories, hierarchy=lambda mode: hierarchy)
         self.rules = SimpleNamespace(hierarchy="tencent")
 
@@ -104,3 +108,10 @@ def train_in_process(out: str, resume: bool, changes: tuple[str, ...]) -> None:
 
     torch.set_num_threads(1)
     train(FakeDatabase(), tiny_recipe(*changes), out, resume)  # type: ignore[arg-type]
+
+
+def statistics_of(frequencies: ArrayLike, num_images: int = 40) -> OutputStatistics:
+    """Of outputs without a hierarchy."""
+    counts = np.asarray(frequencies)
+    flat = Hierarchy.from_edges(len(counts), [], [])
+    return OutputStatistics.of(counts, num_images, flat, np.arange(len(counts)))

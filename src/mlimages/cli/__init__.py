@@ -47,6 +47,8 @@ COMMANDS: dict[str, Command] = {
     "shards repair": Command("shards:repair", "mend damaged shards, or a lost index"),
     "shards rewrite": Command("shards:rewrite", "bring shards into order, without removed images"),
     "fetch": Command("fetch:fetch", "fetch images by their addresses into shards"),
+    "recheck": Command("recheck:recheck", "drop fetched images that have opted out since"),
+    "ledger": Command("ledger:ledger", "say what became of every URL, and what to do next"),
     "remove": Command("remove:remove", "leave images out that somebody asked to remove"),
     "export": Command("export:export", "write it in another tool's format"),
     "hash": Command("hash_:hash_", "prove that two databases hold the same"),
@@ -56,6 +58,12 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("predict:predict", "write a network's predictions as a table"),
     "features": Command("features:features", "write feature vectors of photos"),
     "probe": Command("probe:probe", "linear probe with N images a class"),
+    "convert from-tensorflow": Command(
+        "convert:from_tensorflow", "make a model of a released TensorFlow checkpoint"
+    ),
+    "convert to-tensorflow": Command(
+        "convert:to_tensorflow", "write a model as a TensorFlow checkpoint"
+    ),
     "tag": Command("tag:tag", "tag photos, with the path up the hierarchy"),
 }
 

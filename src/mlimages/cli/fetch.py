@@ -88,17 +88,16 @@ def fetch(
             default all.
         include_sensitive: Show sensitive categories too.
     """
+    from mlimages.cli.network import network_settings
     from mlimages.database import Database
     from mlimages.images.fetching.fetch_settings import FetchSettings
-    from mlimages.images.fetching.hosts import HostLimits
-    from mlimages.images.fetching.settings import DEFAULT_CONTACT, NetworkSettings
     from mlimages.images.packing.settings import altered, recorded
 
-    network = NetworkSettings(
-        contact=contact or DEFAULT_CONTACT,
-        ports=None if allow_private_addresses else frozenset({80, 443}),
-        allow_private_addresses=allow_private_addresses,
-        hosts=HostLimits(connections=a_host, rate=host_rate),
+    network = network_settings(
+        contact,
+        a_host,
+        host_rate,
+        allow_private_addresses,
         total_seconds=seconds_an_image,
         robots=not ignore_robots,
         opt_out=not ignore_opt_out,
@@ -136,10 +135,15 @@ def fetch(
         emit_part(database.fetch_part(chosen, settings, pack=pack, **options), json, command)
         return
     if merge:
-        report = database.merge_fetch_parts(settings)
+        report = database.merge_fetch_parts(settings, include_sensitive)
     else:
         report = database.fetch(
-            settings, pack=pack, workers=workers, engine=engine, address=address
+            settings,
+            pack=pack,
+            workers=workers,
+            engine=engine,
+            address=address,
+            include_sensitive=include_sensitive,
         )
     emit(report, json, _report_text(report))
 
@@ -161,18 +165,18 @@ def _plan_text(plan: FetchPlan) -> str:
 
 
 def _report_text(report: FetchReport) -> str:
+    from mlimages.cli.ledger import ledger_text, survivors_text
+
     rate = report.fetched / max(report.seconds, 1e-9)
-    lines = [
+    parts = [
         f"{report.fetched:,} images fetched, {report.bytes / 1e6:,.1f} MB in "
         f"{report.seconds:,.1f} s ({rate:,.0f} a second)",
-        f"{report.in_shards:,} of {report.images:,} images are in shards; "
-        f"{report.to_try:,} to try, {report.to_retry:,} to try again",
+        ledger_text(report.ledger),
     ]
-    if report.states:
-        rows = [[entry.state, entry.addresses, entry.advice] for entry in report.states]
-        lines.append(table(rows, ["state", "addresses", "what to do"]))
-    if report.to_try:
-        lines.append("what was not tried yet: mlimages fetch DB")
-    elif report.to_retry:
-        lines.append("what may have passed: mlimages fetch DB --retry")
-    return "\n".join(lines)
+    if report.survivors is not None:
+        parts.append(survivors_text(report.survivors))
+    if report.ledger.images.waiting:
+        parts.append("what was not tried yet: mlimages fetch DB")
+    elif report.ledger.images.retryable:
+        parts.append("what may have passed: mlimages fetch DB --retry")
+    return "\n\n".join(parts)

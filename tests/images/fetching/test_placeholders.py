@@ -87,13 +87,13 @@ def test_the_same_bytes_from_many_addresses_of_a_host_are_taken_back(tmp_path: P
 
 def test_a_second_run_takes_back_what_the_first_one_took(tmp_path: Path) -> None:
     paths = [f"/{number}.jpg" for number in range(8)]
-    with serving(dict.fromkeys(paths, NOTHING), {path: "status:500" for path in paths[3:]}) as server:
+    with serving(dict.fromkeys(paths, NOTHING), dict.fromkeys(paths[3:], "status:500")) as server:
         database = database_of(tmp_path / "DB", [[server.url(path)] for path in paths])
         settings = replace(QUICK, placeholder_copies=6, attempts=1)
-        assert database.fetch(settings).in_shards == 3
+        assert database.fetch(settings).ledger.images.packed == 3
         server.site.faults.clear()
         report = Database.open(database.root).fetch(replace(settings, retry=True))
-    assert report.in_shards == 0
+    assert report.ledger.images.packed == 0
     assert set(states(database).values()) == {UrlState.PLACEHOLDER}
     assert_whole(database, {})
 

@@ -31,7 +31,12 @@ def test_all_images_of_a_list_are_fetched_with_their_rights(
         uris = [[server.url(f"/{row}.jpg")] for row in photos]
         database = database_of(tmp_path / "DB", uris, licence=["CC0"] * 40, author=["Ann"] * 40)
         report = database.fetch(QUICK, pack=PackSettings(shard_bytes=20_000))
-    assert (report.fetched, report.in_shards, report.to_try, report.to_retry) == (40, 40, 0, 0)
+    assert (
+        report.fetched,
+        report.ledger.images.packed,
+        report.ledger.images.waiting,
+        report.ledger.images.retryable,
+    ) == (40, 40, 0, 0)
     assert report.bytes == sum(map(len, photos.values()))
     assert_whole(database, photos)
     assert len(database.store.manifest.files["shards"]) > 2
@@ -85,7 +90,7 @@ def test_candidates_are_tried_in_order_and_the_winner_is_recorded(tmp_path: Path
     }
     won = {r["row"]: r["uri"] for r in database.store.table("rights").to_pylist()}
     assert won == {0: uris[0][1], 1: uris[1][1], 2: uris[2][1], 3: uris[3][1]}
-    assert (report.to_try, report.to_retry) == (0, 0)
+    assert (report.ledger.images.waiting, report.ledger.images.retryable) == (0, 0)
 
 
 def test_bytes_that_are_not_those_of_the_source_are_changed(tmp_path: Path) -> None:
@@ -119,7 +124,7 @@ def test_a_failure_that_passes_is_tried_again_and_one_that_does_not_is_not(tmp_p
         report = database.fetch(QUICK)
         asked = {kind: server.site.requests[f"/{kind}.jpg"] for kind in kinds}
         assert asked == {kind: times for kind, (_, _, times) in kinds.items()}
-        assert report.to_retry == 1
+        assert report.ledger.images.retryable == 1
         # Its attempts are used up: only --retry asks for it again, and for nothing else.
         database.fetch(QUICK)
         assert server.site.requests["/broken.jpg"] == 3

@@ -20,7 +20,7 @@ from mlimages.images.fetching.hosts import Hosts, Outcome
 from mlimages.images.fetching.http1 import Connection, Limits, Response
 from mlimages.images.fetching.pool import Pool
 from mlimages.images.fetching.resolver import Resolver, default_name_server
-from mlimages.images.fetching.robots import MAXIMUM_BYTES, Robots, RobotsAnswer
+from mlimages.images.fetching.robots import MAXIMUM_BYTES, UNAVAILABLE, Robots, RobotsAnswer
 from mlimages.images.fetching.settings import PRODUCT, NetworkSettings
 from mlimages.images.fetching.signals import header_signals
 from mlimages.images.fetching.states import (
@@ -317,7 +317,14 @@ class Client:
     async def _fetch_file(self, url: Url) -> RobotsAnswer:
         """A robots.txt or tdmrep.json, under the same rules of safety as an image."""
         visit = _Visit(url, self.settings.total_seconds, is_image=False)
-        response = await self._follow(visit)
+        try:
+            response = await self._follow(visit)
+        except FetchFailure as failure:
+            if not visit.redirects or failure.state in UNAVAILABLE:
+                raise
+            # What is wrong with the host redirected to is not wrong with the images' host.
+            detail = f"redirected to {visit.url}: {failure.detail}"
+            raise FetchFailure(UrlState.ROBOTS_UNAVAILABLE, detail) from None
         return RobotsAnswer(response.status, bytes(response.body))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -41,6 +40,7 @@ from mlimages.images.packing.staging import STAGING
 from mlimages.part_results import PartFolder, all_parts, fingerprint
 from mlimages.progress import track
 from mlimages.reports import PartReport
+from mlimages.storage import everywhere
 from mlimages.store import Store
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _fetch_images_on(
     if workers is None:
         action = "add --workers N: each has one N-th of a host's limit"
         raise UsageError(f"fetch on {engine}", "how many tasks share the hosts is not said", action)
-    spec = FetchSpec(_everywhere(store.root), STAGING, divided(settings, workers), pack)
+    spec = FetchSpec(everywhere(store.root), STAGING, divided(settings, workers), pack)
     placeholders = load_placeholders(store, settings.placeholder_copies)
     images = size = 0
 
@@ -138,7 +138,7 @@ def fetch_part(
     folder.begin({"database": fingerprint(store.manifest, _INPUTS), "pack": pack.to_dict()})
     folder.sweep({name for names in folder.done.values() for name in names})
     spec = FetchSpec(
-        *(_everywhere(store.root), folder.name, shared, pack),
+        *(everywhere(store.root), folder.name, shared, pack),
         rounds=settings.attempts,
         workers=workers or 1,
     )
@@ -156,7 +156,9 @@ def fetch_part(
     return PartReport(STAGE, str(part), len(folder.done), done_before)
 
 
-def merge_fetch_parts(store: Store, settings: FetchSettings | None = None) -> FetchReport:
+def merge_fetch_parts(
+    store: Store, settings: FetchSettings | None = None, include_sensitive: bool = False
+) -> FetchReport:
     """Take in what all parts fetched, a commit a batch; the parts are then removed.
 
     It continues where it stopped: a batch that is committed is not taken again, and an image that
@@ -191,7 +193,8 @@ def merge_fetch_parts(store: Store, settings: FetchSettings | None = None) -> Fe
         compact_index(store)
         ledger.close()
         images = store.num_rows("shards/index") - before  # some were taken back as placeholders
-    return report_fetch(ledger, settings, images, size, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return report_fetch(ledger, images, size, seconds, include_sensitive=include_sensitive)
 
 
 def _number(work: Work, partition_rows: int) -> int:
@@ -217,8 +220,3 @@ def _agree(store: Store, pack: PackSettings) -> None:
     if recorded(store) != pack:
         with store.commit(STAGE) as commit:
             record(commit, pack)
-
-
-def _everywhere(root: AnyPath) -> str:
-    """The same place, whatever folder a worker works in."""
-    return str(root.absolute() if isinstance(root, Path) else root)

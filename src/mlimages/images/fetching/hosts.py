@@ -76,6 +76,7 @@ class HostState:
         "_maximum",
         "_next",
         "_pause",
+        "_reached",
         "_smoothed",
         "down_until",
         "in_flight",
@@ -91,7 +92,7 @@ class HostState:
         self.in_flight = 0
         self.paused_until = self.down_until = 0.0
         self._next = 0.0
-        self._decreased = float("-inf")
+        self._decreased = self._reached = float("-inf")
         self._doubling = True
         self._best, self._smoothed = float("inf"), 0.0
         self._failures = self._complaints = 0
@@ -99,7 +100,7 @@ class HostState:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may start; infinity: when one of those in flight ends."""
-        if self.in_flight >= int(self.limit):
+        if self.in_flight >= self._places():
             return float("inf")
         return max(0.0, self.paused_until - now, self._next - now)
 
@@ -111,6 +112,8 @@ class HostState:
         """A request starts."""
         self.in_flight += 1
         self._next = max(now, self._next) + self._interval
+        if self.in_flight >= self._places():
+            self._reached = now
 
     def end(
         self,
@@ -149,10 +152,13 @@ class HostState:
             if self._smoothed > _LATENCY_FACTOR * self._best + _LATENCY_SLACK:
                 self._decrease(now, begun, 0.85)
                 return
-        # A limit that is not reached says nothing about a higher one.
-        if self.in_flight + 1 >= int(self.limit):
-            self.limit += 1.0 if self._doubling else 1.0 / self.limit
+        # A limit that was not reached meanwhile says nothing about a higher one.
+        if self._reached >= begun:
+            self.limit += 1.0 if self._doubling else 1.0 / self._places()
             self.limit = min(self.limit, self._maximum)
+
+    def _places(self) -> int:
+        return int(self.limit + 1e-6)  # ten times a tenth is a whole
 
     def _decrease(self, now: float, begun: float, factor: float) -> None:
         # Requests that began before the last decrease complain about what is already corrected.

@@ -97,8 +97,9 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             self.close()  # nobody asked: the next answer would be the wrong one
             return
+        self._last_data = time.monotonic()
         if not self._received:
-            self._response.latency = time.monotonic() - self._begun
+            self._response.latency = self._last_data - self._begun
         self._received += len(data)
         try:
             self._parser.feed_data(data)
@@ -247,7 +248,7 @@ class Connection(asyncio.Protocol):
         self._wanted = True
         self._length = None
         self._received = self._interim = self._body_bytes = self._window_bytes = 0
-        self._begun = self._window_begun = time.monotonic()
+        self._begun = self._window_begun = self._last_data = time.monotonic()
 
     @property
     def untouched(self) -> bool:
@@ -269,8 +270,9 @@ class Connection(asyncio.Protocol):
             return
         size = self._body_bytes
         gained = size - self._window_bytes
-        if gained == 0:
-            detail = f"nothing came for {elapsed:.0f} s after {size} bytes"
+        silent = now - self._last_data
+        if gained < limits.minimum_rate * elapsed and silent > elapsed / 2:
+            detail = f"nothing came for {silent:.1f} s after {size} bytes"
             self._end(FetchFailure(UrlState.TIMEOUT, detail))
         elif gained < limits.minimum_rate * elapsed:
             detail = f"{gained / elapsed:.0f} bytes a second after {size} bytes"
@@ -334,7 +336,7 @@ async def connect(
                 Connection, address, port, ssl=tls, server_hostname=host if tls else None
             )
     except TimeoutError:
-        raise FetchFailure(UrlState.TIMEOUT, f"no connection within {seconds:g} s") from None
+        raise FetchFailure(UrlState.TIMEOUT, f"no connection within {seconds:.1f} s") from None
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", None) or error.reason or str(error)
         raise FetchFailure(UrlState.TLS, str(reason)) from None

@@ -1,31 +1,15 @@
-"""What a fetch came to: counts that reconcile, and what to do about what is missing."""
+"""What a fetch came to: counts that reconcile, what to do about the rest, and what is lost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from mlimages.images.fetching.fetch_settings import FetchSettings
-from mlimages.images.fetching.plan import addresses_to_try
 from mlimages.images.fetching.states import UrlState
 from mlimages.images.ledger.ledger import Ledger
-from mlimages.images.ledger.work import RETRYABLE
-
-
-@dataclass(frozen=True)
-class StateCount:
-    """Addresses in one state.
-
-    Attributes:
-        state: its name.
-        addresses: how many.
-        retryable: whether they may give an image another time.
-        advice: what to do about them.
-    """
-
-    state: str
-    addresses: int
-    retryable: bool
-    advice: str
+from mlimages.images.ledger.report import LedgerReport, StateCount, report_ledger
+from mlimages.images.ledger.survivors import Survivors, count_survivors
+from mlimages.taxonomy.categories import Taxonomy
 
 
 @dataclass(frozen=True)
@@ -33,61 +17,46 @@ class FetchReport:
     """What a fetch came to.
 
     Attributes:
-        fetched: images that this run brought.
+        fetched: images that this run brought, also those that were taken back since.
         bytes: of these as they came.
         seconds: that it took.
-        addresses: all http(s) addresses of the database; the sum over `states`.
-        images: of the database.
-        in_shards: images whose bytes are there.
-        to_try: images that have an address that was not tried yet.
-        to_retry: images that have one whose failure may pass, and none that was not tried.
-        states: by count.
+        ledger: the state of all addresses now.
+        survivors: which categories keep enough images; None as long as there are no tags. Its list
+            of all categories is left to `mlimages ledger DB --categories`.
     """
 
     fetched: int
     bytes: int
     seconds: float
-    addresses: int
-    images: int
-    in_shards: int
-    to_try: int
-    to_retry: int
-    states: list[StateCount]
+    ledger: LedgerReport
+    survivors: Survivors | None
 
 
 def report_fetch(
-    ledger: Ledger, settings: FetchSettings, images: int, size: int, seconds: float
+    ledger: Ledger, images: int, size: int, seconds: float, *, include_sensitive: bool = False
 ) -> FetchReport:
-    """Count the ledger as it is now.
+    """Count the ledger and the categories as they are now.
 
     Args:
         ledger: the ledger.
-        settings: of the fetch.
-        images: that it brought.
+        images: that the run brought.
         size: of these, in bytes.
         seconds: that it took.
+        include_sensitive: also name sensitive categories.
     """
-    store = ledger.store
-    pending = addresses_to_try(ledger, (), settings.attempts).images
-    either = addresses_to_try(ledger, RETRYABLE, 255).images
-    return FetchReport(
-        fetched=images,
-        bytes=size,
-        seconds=seconds,
-        addresses=len(ledger),
-        images=store.num_rows("images"),
-        in_shards=store.num_rows("shards/index"),
-        to_try=pending,
-        to_retry=either - pending,
-        states=state_counts(ledger.counts()),
-    )
+    store, survivors = ledger.store, None
+    if store.num_rows("tags"):
+        taxonomy = Taxonomy.from_tables(store.table("categories"), store.table("hierarchy"))
+        survivors = count_survivors(store, taxonomy, include_sensitive=include_sensitive)
+        survivors = replace(survivors, categories=[])
+    return FetchReport(images, size, seconds, report_ledger(ledger), survivors)
 
 
-def state_counts(counts: dict[UrlState, int]) -> list[StateCount]:
+def state_counts(counts: Mapping[UrlState, int]) -> list[StateCount]:
     """The states that occur, the most frequent first."""
     found = [
         StateCount(state.label, count, state.retryable, state.advice)
         for state, count in counts.items()
         if count
     ]
-    return sorted(found, key=lambda entry: -entry.addresses)
+    return sorted(found, key=lambda entry: -entry.urls)

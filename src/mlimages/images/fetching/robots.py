@@ -22,6 +22,8 @@ MAXIMUM_BYTES = 500 * 1024  # RFC 9309, section 2.5: parsers must take at least 
 _CACHED_SECONDS = 24 * 3600.0  # section 2.4: not longer
 _FAILURE_SECONDS = 60.0
 _PAUSES = (0.2, 1.0)
+# Section 2.3.1.2: more redirects than five, or to nowhere, are as if there were no file.
+UNAVAILABLE = (UrlState.TOO_MANY_REDIRECTS, UrlState.BAD_URL, UrlState.HTTP_STATUS)
 _PASSING = (UrlState.CONNECTION_LOST, UrlState.TIMEOUT, UrlState.TOO_SLOW, UrlState.DNS)
 
 
@@ -140,7 +142,7 @@ class Robots:
         try:
             answer = await self._patiently(Url(url.scheme, url.host, url.port, "/robots.txt"))
         except FetchFailure as failure:
-            return _without_answer(failure)
+            return None, None if failure.state in UNAVAILABLE else failure
         if answer.status == 429 or answer.status >= 500:
             # "Unreachable": everything is disallowed, until it can be read. Google counts 429 so
             # too: a host that cannot give out its rules now should not be asked for more.
@@ -169,9 +171,3 @@ class Robots:
         except FetchFailure:
             return NO_RESERVATIONS
         return parse_reservations(answer.data) if answer.status == 200 else NO_RESERVATIONS
-
-
-def _without_answer(failure: FetchFailure) -> tuple[None, FetchFailure | None]:
-    if failure.state in (UrlState.TOO_MANY_REDIRECTS, UrlState.BAD_URL, UrlState.EMPTY):
-        return None, None  # section 2.3.1.2: treated as unavailable
-    return None, failure

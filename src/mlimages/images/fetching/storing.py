@@ -228,6 +228,7 @@ def fetch_store(
     *,
     workers: int | None = None,
     images_on: FetchImages = fetch_images,
+    include_sensitive: bool = False,
 ) -> FetchReport:
     """Fetch what is not in a shard yet; it continues where it stopped, be it by a kill.
 
@@ -240,6 +241,7 @@ def fetch_store(
         pack: the form of images and shards; the recorded one, or the defaults, without.
         workers: processes that decode; one a core by default.
         images_on: does the work; here by default.
+        include_sensitive: also name sensitive categories in the report.
 
     Raises:
         DatabaseError: there are no images, or they were packed in another form before.
@@ -264,7 +266,7 @@ def fetch_store(
             ledger.close()
         seconds = time.monotonic() - began
         _remember_speed(store, images, size, seconds)
-    return report_fetch(ledger, settings, images, size, seconds)
+    return report_fetch(ledger, images, size, seconds, include_sensitive=include_sensitive)
 
 
 def _remember_speed(store: Store, images: int, size: int, seconds: float) -> None:

@@ -51,10 +51,15 @@ class Work:
 
 def wanted_images(store: Store) -> NDArray[np.bool_]:
     """bool [images]: neither left out nor in a shard already."""
-    wanted = ~left_out(store)
-    for entry_rows in _packed_rows(store):
-        wanted[entry_rows] = False
-    return wanted
+    return ~left_out(store) & ~packed_images(store)
+
+
+def packed_images(store: Store) -> NDArray[np.bool_]:
+    """bool [images]: in a shard."""
+    packed = np.zeros(store.num_rows("images"), dtype=bool)
+    for number in store.partitions("shards/index"):
+        packed[store.table("shards/index", ["row"], number)["row"].to_numpy()] = True
+    return packed
 
 
 def slots_to_try(
@@ -130,8 +135,3 @@ def find_work(
                 np.concatenate([[0], np.cumsum(counts)]),
                 part.candidate[slots[start:end]],
             )
-
-
-def _packed_rows(store: Store) -> Iterator[NDArray[np.int32]]:
-    for entry in store.partitions("shards/index"):
-        yield store.table("shards/index", ["row"], entry)["row"].to_numpy()

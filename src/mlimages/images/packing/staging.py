@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlimages.store import Commit
 
 STAGING = "staging"
+_BUFFER = 1 << 20
 NO_BLOCK = -1
 """Block of a shard whose images came in the order in which they arrived."""
 _SUFFIX, _INDEX, _REJECTS = ".tar", ".index.parquet", ".rejects.parquet"
@@ -106,7 +107,7 @@ class StagedShard:
 
     def __enter__(self) -> StagedShard:
         temporary = self._stack.enter_context(atomic_file(self.path))
-        file: BinaryIO = open(temporary, "wb", buffering=1 << 20)
+        file: BinaryIO = open(temporary, "wb", buffering=_BUFFER)
         self._file = self._stack.enter_context(file)
         self.writer = ShardWriter(self._file)
         return self
