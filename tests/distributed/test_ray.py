@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.conftest import missing
 from tests.execution import functions
 from tests.images.databases import SETTINGS, database_of, shard_files, write_photos
 from tests.images.fetching.mixed import SETTINGS as SETTINGS_OF_FETCH
 from tests.images.fetching.mixed import mixed_database, mixed_server, outcome
+from tests.tiny import make_tiny_data
 
 from mlimages.cli import run as run_command
 from mlimages.database import Database
@@ -26,6 +29,7 @@ from mlimages.errors import ExecutionError, InputError
 from mlimages.execution.parts import Part
 from mlimages.execution.run import run
 from mlimages.images.fetching import dividing
+from mlimages.labels.predicted_rows import ROWS_KEY
 
 STORE_BYTES = 80 << 20
 
@@ -203,3 +207,22 @@ def test_packing_survives_the_loss_of_a_node_at_any_moment(
     there.pack(SETTINGS, engine="ray", address=cluster.address, workers=2)
     killer.join()
     assert_same(there, here)
+
+
+@pytest.mark.slow
+def test_predicting_on_a_cluster_gives_what_one_process_gives(
+    cluster: Any, second: Any, tmp_path: Path
+) -> None:
+    data = make_tiny_data(tmp_path / "tiny", images_a_class=2)
+    root = str(tmp_path / "DB")
+    for command in (["import", "table", str(data.table), root], ["complete", root], ["pack", root]):
+        assert run_command(command) == 0
+    line = ["predict", "untrained:efficientnet-lite0", root, "--minimum-probability", "0.0005"]
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    assert run_command([*line, "--out", str(here)]) == 0
+    on_ray = ["--engine", "ray", "--address", cluster.address]
+    assert run_command([*line, "--out", str(there), *on_ray]) == 0
+    ours, theirs = pq.read_table(there), pq.read_table(here)
+    assert ours.schema.metadata[ROWS_KEY] == theirs.schema.metadata[ROWS_KEY]
+    for name in ("row", "category", "probability"):
+        assert np.allclose(ours[name], theirs[name], rtol=0, atol=1e-6)

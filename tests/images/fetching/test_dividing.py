@@ -49,7 +49,7 @@ def test_parts_then_merged_come_to_the_same(tmp_path: Path, expected: tuple) -> 
             assert database.fetch_part(Part(index, 3), SETTINGS).tasks == 2
         assert not database.store.num_rows("shards/index")
         report = database.merge_fetch_parts(SETTINGS)
-        assert report.in_shards == report.fetched
+        assert report.fetched == database.store.num_rows("shards/index") > 0
         assert list((tmp_path / "DB" / "staging").iterdir()) == []
         # Placeholders are known once all is counted; what they hid is tried by another fetch.
         database.fetch(SETTINGS)
