@@ -26,6 +26,8 @@ from pyarrow import dataset
 from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
+from mlimages.execution.parts import Part as Share
+from mlimages.execution.run import Engine
 from mlimages.images.duplicates import (
     Closeness,
     DuplicatesReport,
@@ -40,6 +42,7 @@ from mlimages.images.ledger.checks import check_ledger
 from mlimages.images.ledger.ledger import Ledger
 from mlimages.images.ledger.report import LedgerReport, report_ledger
 from mlimages.images.ledger.survivors import Survivors, count_survivors
+from mlimages.images.packing import dividing as packed_parts
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shard_cache import ShardCache
@@ -51,7 +54,7 @@ from mlimages.labels.derivation import explanation
 from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
-from mlimages.labels.hashing import hashes
+from mlimages.labels.hashing import dividing, hashes
 from mlimages.labels.lookup import left_out
 from mlimages.labels.quality.examining import QualityReport, examine
 from mlimages.labels.removals import (
@@ -68,12 +71,16 @@ from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
-from mlimages.reports import CompletionReport, ImportReport, PackReport
+from mlimages.reports import CompletionReport, ImportReport, PackReport, PartReport
 from mlimages.schemas import DUPLICATES, LEAKS
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
 if TYPE_CHECKING:
+    from mlimages.images.fetching.fetch_settings import FetchSettings
+    from mlimages.images.fetching.plan import FetchPlan
+    from mlimages.images.fetching.recheck import RecheckReport
+    from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
 
 Part = Literal["all", "multi", "single"]
@@ -190,9 +197,83 @@ class Database:
                 raise DatabaseError(self.root, "holds no images", "run: mlimages import")
             return complete(commit, hierarchy, rules, predictions)
 
-    def pack(self, settings: PackSettings | None = None, **options: Any) -> PackReport:
-        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`."""
-        return pack_store(self.store, settings, **options)
+    def pack(
+        self,
+        settings: PackSettings | None = None,
+        *,
+        engine: Engine = "local",
+        workers: int | None = None,
+        address: str | None = None,
+        **options: Any,
+    ) -> PackReport:
+        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`.
+
+        Args:
+            settings: the form of images and shards.
+            engine, workers, address: what does the work; see `execution.run`.
+            options: of `pack_store`.
+        """
+        blocks = packed_parts.blocks_on(engine, workers, address)
+        return pack_store(self.store, settings, workers=workers, blocks=blocks, **options)
+
+    def pack_part(
+        self, part: Share, settings: PackSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Pack one part, for `merge_pack_parts`; see `images.packing.dividing`."""
+        return packed_parts.pack_part(self.store, part, settings, **options)
+
+    def merge_pack_parts(self) -> PackReport:
+        """Take in the shards of all parts; see `images.packing.dividing`."""
+        return packed_parts.merge_pack_parts(self.store)
+
+    def fetch(
+        self,
+        settings: FetchSettings | None = None,
+        *,
+        engine: Engine = "local",
+        address: str | None = None,
+        **options: Any,
+    ) -> FetchReport:
+        """Fetch the images' bytes by their addresses; see `images.fetching.storing.fetch_store`.
+
+        Args:
+            settings: how addresses are tried.
+            engine, address: what does the work; see `execution.run`.
+            options: of `fetch_store`; on Ray `workers` are tasks at once, and have to be given.
+        """
+        from mlimages.images.fetching.dividing import images_on
+        from mlimages.images.fetching.storing import fetch_store
+
+        return fetch_store(self.store, settings, images_on=images_on(engine, address), **options)
+
+    def fetch_part(
+        self, part: Share, settings: FetchSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Fetch one part, for `merge_fetch_parts`; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import fetch_part
+
+        return fetch_part(self.store, part, settings, **options)
+
+    def merge_fetch_parts(
+        self, settings: FetchSettings | None = None, include_sensitive: bool = False
+    ) -> FetchReport:
+        """Take in what all parts fetched; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import merge_fetch_parts
+
+        return merge_fetch_parts(self.store, settings, include_sensitive)
+
+    def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
+        """Drop fetched images that have opted out since; see `images.fetching.recheck`."""
+        from mlimages.images.fetching.recheck import recheck_store
+
+        return recheck_store(self.store, settings)
+
+    def plan_fetch(self, settings: FetchSettings | None = None) -> FetchPlan:
+        """What `fetch` would do, without asking any host; see `images.fetching.plan`."""
+        from mlimages.images.fetching.fetch_settings import FetchSettings
+        from mlimages.images.fetching.plan import plan_fetch
+
+        return plan_fetch(self.store, settings or FetchSettings())
 
     def select(
         self, split: str | None = None, part: Part = "all", packed: bool = True
@@ -398,9 +479,21 @@ class Database:
         """Write the database in another tool's format, into a new folder; see `publishing`."""
         return publish(self.store, self.taxonomy, format, out, tags=tags, **options)
 
-    def hash(self) -> hashes.DatabaseHash:
-        """Hashes of what the database says, the same for all who hold the same."""
-        return hashes.hash_store(self.store)
+    def hash(self, **where: Any) -> hashes.DatabaseHash:
+        """Hashes of what the database says, the same for all who hold the same.
+
+        Args:
+            where: engine, workers and address: what does the work; see `execution.run`.
+        """
+        return dividing.hash_store(self.store, **where)
+
+    def hash_part(self, part: Share, **where: Any) -> PartReport:
+        """Hash one part, for `merge_hash_parts`; see `labels.hashing.dividing`."""
+        return dividing.hash_part(self.store, part, **where)
+
+    def merge_hash_parts(self) -> hashes.DatabaseHash:
+        """As `hash`, from what all parts left; see `labels.hashing.dividing`."""
+        return dividing.merge_hash_parts(self.store)
 
     def compare(self, other: Database) -> hashes.Comparison:
         """Which tables of two databases differ, and the first images that do."""

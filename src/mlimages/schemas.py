@@ -125,6 +125,14 @@ HASHES = pa.schema(
         ("crc32", pa.uint32()),  # of the bytes that were hashed
     ]
 )
+PLACEHOLDERS = pa.schema(
+    [
+        ("host", pa.string()),  # that was asked for images
+        ("md5", pa.string()),  # of the bytes that it gave
+        ("copies", pa.int64()),  # addresses under which it gave them
+        ("placeholder", pa.bool_()),  # too many: a picture in place of those asked for
+    ]
+)
 SHARD_INDEX = pa.schema(
     [
         ("row", pa.int32()),
@@ -220,6 +228,7 @@ TABLES = {
     "duplicates": DUPLICATES,
     "leaks": LEAKS,
     "hashes": HASHES,
+    "placeholders": PLACEHOLDERS,
     "shards/index": SHARD_INDEX,
     "ledger": LEDGER,
     "hosts": HOSTS,

@@ -56,6 +56,11 @@ def located(place: str | AnyPath) -> AnyPath:
     return path
 
 
+def everywhere(place: AnyPath) -> str:
+    """The name of a place for a process that works in another folder: a whole path, or a URL."""
+    return str(place.absolute() if isinstance(place, Path) else place)
+
+
 @contextmanager
 def service_errors(place: AnyPath) -> Iterator[None]:
     """Turn what the client of a storage service raises into one line that names the place."""

@@ -47,6 +47,8 @@ COMMANDS: dict[str, Command] = {
     "shards verify": Command("shards:verify", "read every shard and compare it with the index"),
     "shards repair": Command("shards:repair", "mend damaged shards, or a lost index"),
     "shards rewrite": Command("shards:rewrite", "bring shards into order, without removed images"),
+    "fetch": Command("fetch:fetch", "fetch images by their addresses into shards"),
+    "recheck": Command("recheck:recheck", "drop fetched images that have opted out since"),
     "ledger": Command("ledger:ledger", "say what became of every URL, and what to do next"),
     "remove": Command("remove:remove", "leave images out that somebody asked to remove"),
     "export": Command("export:export", "write it in another tool's format"),

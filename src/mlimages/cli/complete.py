@@ -32,7 +32,8 @@ def complete(
 
     Args:
         hierarchy: tencent (the released forest) or wordnet (all hypernyms).
-        predictions: A table that `mlimages predict` wrote, of the single-label part.
+        predictions: What `mlimages predict` wrote of the single-label part: a file, a folder or a
+            pattern.
         minimum_probability: A prediction counts when its probability is greater.
         minimum_ratio: A pair co-occurs when a greater share of the cause's images is predicted.
         cooccurrence_counts: What is counted as a cause: asserted tags, or all tags.
