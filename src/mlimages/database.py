@@ -221,11 +221,44 @@ class Database:
         """Take in the shards of all parts; see `images.packing.dividing`."""
         return packed_parts.merge_pack_parts(self.store)
 
-    def fetch(self, settings: FetchSettings | None = None, **options: Any) -> FetchReport:
-        """Fetch the images' bytes by their addresses; see `images.fetching.storing.fetch_store`."""
-        from mlimages.images.fetching.storing import fetch_store
+    def fetch(
+        self,
+        settings: FetchSettings | None = None,
+        *,
+        engine: Engine = "local",
+        address: str | None = None,
+        **options: Any,
+    ) -> FetchReport:
+        """Fetch the images' bytes by their addresses; see `images.fetching.storing.fetch_store`.
 
-        return fetch_store(self.store, settings, **options)
+        Args:
+            settings: how addresses are tried.
+            engine, address: what does the work; see `images.fetching.dividing.fetch_on`.
+            options: of `fetch_store`.
+        """
+        if engine == "local":
+            from mlimages.images.fetching.storing import fetch_store
+
+            return fetch_store(self.store, settings, **options)
+        from mlimages.images.fetching.dividing import fetch_on
+
+        return fetch_on(self.store, settings, engine=engine, address=address, **options)
+
+    def fetch_part(
+        self, part: Share, settings: FetchSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Fetch one part, for `merge_fetch_parts`; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import fetch_part
+
+        return fetch_part(self.store, part, settings, **options)
+
+    def merge_fetch_parts(
+        self, settings: FetchSettings | None = None, **options: Any
+    ) -> FetchReport:
+        """Take in what all parts fetched; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import merge_fetch_parts
+
+        return merge_fetch_parts(self.store, settings, **options)
 
     def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
         """Drop fetched images that have opted out since; see `images.fetching.recheck`."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mlimages.cli.arguments import DatabasePath
+from mlimages.cli.arguments import Address, DatabasePath, EngineOption, Merge, PartOption
+from mlimages.cli.dividing import chosen_part, emit_part
 from mlimages.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def fetch(
     ignore_opt_out: Flag = False,
     allow_private_addresses: Flag = False,
     workers: int | None = None,
+    engine: EngineOption = "local",
+    address: Address = None,
+    part: PartOption = None,
+    merge: Merge = False,
     include_sensitive: Flag = False,
     json: Json = False,
 ) -> None:
@@ -76,7 +81,7 @@ def fetch(
         ignore_opt_out: Fetch also what has opted out: only what you have a right to.
         allow_private_addresses: Connect to this machine and its network too, on any port: for
             tests.
-        workers: Processes that decode; by default one a core.
+        workers: Processes that decode, by default one a core; with Ray, blocks at once.
         include_sensitive: Show sensitive categories too.
     """
     from mlimages.cli.network import network_settings
@@ -84,6 +89,7 @@ def fetch(
     from mlimages.images.fetching.fetch_settings import FetchSettings
     from mlimages.images.packing.settings import altered, recorded
 
+    chosen = chosen_part(part, merge)
     network = network_settings(
         contact,
         a_host,
@@ -118,9 +124,21 @@ def fetch(
     }
     shard_bytes = None if shard_megabytes is None else shard_megabytes * 1_000_000
     pack = altered(recorded(database.store), images, shard_bytes=shard_bytes)
-    report = database.fetch(
-        settings, pack=pack, workers=workers, include_sensitive=include_sensitive
-    )
+    if chosen is not None:
+        done = database.fetch_part(chosen, settings, pack=pack, workers=workers)
+        emit_part(done, json, f"mlimages fetch {db}")
+        return
+    if merge:
+        report = database.merge_fetch_parts(settings, include_sensitive=include_sensitive)
+    else:
+        report = database.fetch(
+            settings,
+            engine=engine,
+            address=address,
+            pack=pack,
+            workers=workers,
+            include_sensitive=include_sensitive,
+        )
     emit(report, json, _report_text(report))
 
 
@@ -128,7 +146,7 @@ def _plan_text(plan: FetchPlan) -> str:
     known = f"size known for {plan.bytes_known:,}, else {plan.typical_bytes:,} bytes each"
     rate = "the rate of the last run" if plan.measured else "half a second a request"
     lines = [
-        f"{plan.images:,} images to fetch, {plan.addresses:,} addresses on {plan.num_hosts:,} hosts",
+        f"{plan.images:,} images to fetch, {plan.addresses:,} addresses, {plan.num_hosts:,} hosts",
         f"about {plan.bytes / 1e9:,.2f} GB ({known})",
         f"about {plan.hours:,.2f} hours, at {rate}",
     ]

@@ -32,10 +32,9 @@ from mlimages.store import Store
 
 STAGE = "fetch"
 _BLOCKS_IN_TURN = 8
-_EVER = 255  # attempts are counted up to here
+EVER = 255  # attempts are counted up to here
 _LEAST_REST = 0.1
 _TELLING_IMAGES = 1000
-_LABELS = ("fetching", "trying again")
 
 
 def fetch_images(
@@ -64,6 +63,8 @@ def fetch_images(
 
     def deliver(batch: Batch) -> None:
         commit_batch(store, ledger, placeholders, batch)
+        if batch.shard is not None:
+            discard([batch.shard])
 
     shelf = ShardShelf(
         store.root / STAGING,
@@ -85,34 +86,45 @@ def fetch_images(
     return shelf.images, shelf.bytes
 
 
+class Pauses:
+    """The waits between rounds: for what failed, twice as long each time; for hosts that rest."""
+
+    def __init__(self, settings: FetchSettings) -> None:
+        self._settings = settings
+        self._rounds, self._waited, self._pause = 0, 0.0, settings.pause
+
+    def wait(self, fetching: Fetching) -> bool:
+        """Wait until another round is due; False when that was enough."""
+        if fetching.put_off:
+            rest = max(fetching.resume_at - time.monotonic(), _LEAST_REST)
+        else:
+            self._rounds += 1
+            rest, self._pause = self._pause, 2 * self._pause
+        self._waited += rest
+        settings = self._settings
+        if self._rounds >= settings.attempts or self._waited > settings.patience:
+            return False
+        time.sleep(rest)
+        return True
+
+
 def run_rounds(
     ledger: Ledger, fetching: Fetching, shelf: ShardShelf, settings: FetchSettings
 ) -> None:
     """Go over the ledger until nothing is left that can succeed now."""
-    most = _EVER if settings.retry else settings.attempts
-    retry = RETRYABLE if settings.retry else frozenset()
-    rounds, waited, pause = 0, 0.0, settings.pause
-    while True:
-        todo = addresses_to_try(ledger, retry, most)
-        if todo.images:
-            works = ledger.to_try(retry, most_attempts=most)
-            bar = track(range(todo.images), _LABELS[rounds > 0], unit="images")
-            with closing(bar):
-                fetching.run(wanted_images(works), partial(next, bar, None))
-            # What was fetched is `ok` once its shard is committed; else it would be tried again.
-            shelf.seal()
-        if todo.images and fetching.put_off:
-            rest = max(fetching.resume_at - time.monotonic(), _LEAST_REST)
-        else:
-            rounds, rest = rounds + 1, pause
-            pause *= 2
-            retry = RETRYABLE
-            if rounds >= settings.attempts or not addresses_to_try(ledger, retry, most).images:
-                return
-        waited += rest
-        if waited > settings.patience:
+    most = EVER if settings.retry else settings.attempts
+    retry = RETRYABLE if settings.retry else frozenset[UrlState]()
+    pauses, labels = Pauses(settings), iter(["fetching"])
+    while (todo := addresses_to_try(ledger, retry, most)).images:
+        works = ledger.to_try(retry, most_attempts=most)
+        bar = track(range(todo.images), next(labels, "trying again"), unit="images")
+        with closing(bar):
+            fetching.run(wanted_images(works), partial(next, bar, None))
+        # What was fetched is `ok` once its shard is committed; else it would be tried again.
+        shelf.seal()
+        retry = retry if fetching.put_off else RETRYABLE
+        if not addresses_to_try(ledger, retry, most).images or not pauses.wait(fetching):
             return
-        time.sleep(rest)
 
 
 def wanted_images(works: Iterable[Work]) -> Iterator[Wanted]:
@@ -147,7 +159,7 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
     """Make a sealed shard part of the database, with the states of all addresses so far.
 
     Images that earlier batches brought, and whose bytes are a placeholder as is known now, are
-    taken back in the same commit.
+    taken back in the same commit. The staging files are the caller's to remove.
     """
     failed, back = batch.failures, np.empty(0, np.int32)
     if failed.num_rows:
@@ -173,8 +185,6 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
             when=taken["when"].to_numpy(),
         )
         commit.replace("placeholders", placeholders.table())
-    if batch.shard is not None:
-        discard([batch.shard])
 
 
 def fetch_store(
