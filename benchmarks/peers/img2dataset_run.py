@@ -21,7 +21,7 @@ def main() -> None:
     from img2dataset import download
 
     mode, listing, folder, retries = sys.argv[1:5]
-    count, processes = sum(1 for _ in open(listing)), os.cpu_count() or 1
+    count, processes = len(Path(listing).read_text().split()), os.cpu_count() or 1
     how = {"resize_mode": "no", "disable_all_reencoding": True}
     if mode == "resized":
         how = {

@@ -152,7 +152,8 @@ def _plan_text(plan: FetchPlan) -> str:
     known = f"size known for {plan.bytes_known:,}, else {plan.typical_bytes:,} bytes each"
     rate = "the rate of the last run" if plan.measured else "half a second a request"
     lines = [
-        f"{plan.images:,} images to fetch, {plan.addresses:,} addresses on {plan.num_hosts:,} hosts",
+        f"{plan.images:,} images to fetch at {plan.addresses:,} addresses on "
+        f"{plan.num_hosts:,} hosts",
         f"about {plan.bytes / 1e9:,.2f} GB ({known})",
         f"about {plan.hours:,.2f} hours, at {rate}",
     ]
