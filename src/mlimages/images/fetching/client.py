@@ -11,11 +11,11 @@ import ssl
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 
 from mlimages.errors import require
 from mlimages.images.fetching.addresses import why_blocked
+from mlimages.images.fetching.answers import Answer, retry_after
 from mlimages.images.fetching.hosts import Hosts, Outcome
 from mlimages.images.fetching.http1 import Connection, Limits, Response
 from mlimages.images.fetching.pool import Pool
@@ -35,36 +35,6 @@ from mlimages.images.rejection import BadImageError, Reason
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _OVERLOADED = (429, 503)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of one URL.
-
-    Attributes:
-        state: `ok`: the bytes are here and begin like an image. `pending`: the host rests and was
-            not asked; ask again after `retry_after` seconds.
-        status: HTTP status of the last answer; 0 without one.
-        data: the body when `ok`, else empty.
-        final_url: the URL of the last request.
-        address: IP address of the last connection; "" without one.
-        detail: one line on what happened, for people.
-        retry_after: seconds, when the host or its resting says so.
-        signals: what the host said about the use of the image, as `name: value`.
-        redirects: URLs that were left for another, in order.
-        seconds: from call to answer, with all waiting.
-    """
-
-    state: UrlState
-    status: int = 0
-    data: bytes = b""
-    final_url: str = ""
-    address: str = ""
-    detail: str = ""
-    retry_after: float | None = None
-    signals: tuple[str, ...] = ()
-    redirects: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 @dataclass
@@ -197,7 +167,7 @@ class Client:
             raise FetchFailure(
                 state_of_status(response.status),
                 f"status {response.status}",
-                retry_after=_retry_after(response),
+                retry_after=retry_after(response),
             )
         return response
 
@@ -226,20 +196,20 @@ class Client:
         """One request to one host, when the host and the global limit allow it."""
         gate = self.hosts.gate(visit.url.host)
         begun = await gate.enter()
-        outcome, latency, retry_after = Outcome.NOTHING, None, None
+        outcome, latency, pause = Outcome.NOTHING, None, None
         try:
             addresses = await self._addresses(visit.url)
             async with self._slots:
                 response = await self._exchange(visit, addresses)
             outcome, latency = Outcome.ANSWERED, response.latency
             if response.status in _OVERLOADED:
-                outcome, retry_after = Outcome.OVERLOADED, _retry_after(response)
+                outcome, pause = Outcome.OVERLOADED, retry_after(response)
             return response
         except FetchFailure as failure:
             outcome = _OUTCOMES.get(failure.state, Outcome.ANSWERED)
             raise
         finally:
-            gate.leave(begun, outcome, latency, retry_after)
+            gate.leave(begun, outcome, latency, pause)
 
     async def _exchange(self, visit: _Visit, addresses: tuple[str, ...]) -> Response:
         """Send the request over a kept or a new connection, within what is left of the deadline."""
@@ -353,19 +323,3 @@ def _check_image(start: bytes) -> None:
         if error.reason is not Reason.TRUNCATED:
             detail = f"begins with {start[:16]!r}"
             raise FetchFailure(state_of_reason(error.reason), detail) from None
-
-
-def _retry_after(response: Response) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date (RFC 9110, section 10.2.3)."""
-    text = response.first("retry-after")
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(min(int(text), 10**6))
-    try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())

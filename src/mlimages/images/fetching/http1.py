@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -331,37 +330,3 @@ def _content_length(response: Response) -> int | None:
     if len(values) > 1 or not re.fullmatch("[0-9]+", next(iter(values))):
         raise FetchFailure(UrlState.BAD_ANSWER, "contradictory Content-Length")
     return int(values.pop())
-
-
-async def connect(
-    address: str, port: int, seconds: float, tls: ssl.SSLContext | None, host: str
-) -> Connection:
-    """Connect to exactly this address; with `tls`, to a host that proves to be `host`.
-
-    Raises:
-        FetchFailure: "refused", "timeout", "tls", "connection lost", or "blocked address" when
-            the other end has another address than the one asked for.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(seconds):
-            # An address is no name: nothing is looked up between the check and this line.
-            _, connection = await loop.create_connection(
-                Connection, address, port, ssl=tls, server_hostname=host if tls else None
-            )
-    except TimeoutError:
-        raise FetchFailure(UrlState.TIMEOUT, f"no connection within {seconds:.1f} s") from None
-    except ssl.SSLError as error:
-        reason = getattr(error, "verify_message", None) or error.reason or str(error)
-        raise FetchFailure(UrlState.TLS, str(reason)) from None
-    except ConnectionRefusedError:
-        raise FetchFailure(UrlState.REFUSED, f"{address} refuses connections") from None
-    except ConnectionError as error:
-        raise FetchFailure(UrlState.CONNECTION_LOST, str(error)) from None
-    except OSError as error:
-        raise FetchFailure(UrlState.REFUSED, error.strerror or str(error)) from None
-    if connection.address != address:
-        connection.close()
-        detail = f"connected to {connection.address} instead of {address}"
-        raise FetchFailure(UrlState.BLOCKED_ADDRESS, detail)
-    return connection

@@ -8,8 +8,8 @@ import ssl
 import time
 from collections import OrderedDict, deque
 
-from mlimages.images.fetching.http1 import Connection, connect
-from mlimages.images.fetching.states import FetchFailure
+from mlimages.images.fetching.http1 import Connection
+from mlimages.images.fetching.states import FetchFailure, UrlState
 from mlimages.images.fetching.urls import Url
 
 # Of a host with many addresses, this many are tried before it counts as not to be reached.
@@ -106,3 +106,37 @@ class Pool:
                     self._idle_count -= 1
                 if not waiting:
                     del self._idle[origin]
+
+
+async def connect(
+    address: str, port: int, seconds: float, tls: ssl.SSLContext | None, host: str
+) -> Connection:
+    """Connect to exactly this address; with `tls`, to a host that proves to be `host`.
+
+    Raises:
+        FetchFailure: "refused", "timeout", "tls", "connection lost", or "blocked address" when
+            the other end has another address than the one asked for.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            # An address is no name: nothing is looked up between the check and this line.
+            _, connection = await loop.create_connection(
+                Connection, address, port, ssl=tls, server_hostname=host if tls else None
+            )
+    except TimeoutError:
+        raise FetchFailure(UrlState.TIMEOUT, f"no connection within {seconds:.1f} s") from None
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", None) or error.reason or str(error)
+        raise FetchFailure(UrlState.TLS, str(reason)) from None
+    except ConnectionRefusedError:
+        raise FetchFailure(UrlState.REFUSED, f"{address} refuses connections") from None
+    except ConnectionError as error:
+        raise FetchFailure(UrlState.CONNECTION_LOST, str(error)) from None
+    except OSError as error:
+        raise FetchFailure(UrlState.REFUSED, error.strerror or str(error)) from None
+    if connection.address != address:
+        connection.close()
+        detail = f"connected to {connection.address} instead of {address}"
+        raise FetchFailure(UrlState.BLOCKED_ADDRESS, detail)
+    return connection
