@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -45,11 +46,11 @@ def retry_after(response: Response) -> float | None:
     text = response.first("retry-after")
     if text is None:
         return None
-    if text.strip().isdigit():
-        return float(min(int(text), 10**6))
+    if re.fullmatch(r"\s*[0-9]{1,9}\s*", text):
+        return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

@@ -190,7 +190,7 @@ class Client:
             visit.signals += ("tdmrep.json: tdm-reservation: 1",)
             raise FetchFailure(UrlState.OPTED_OUT, "the host's tdmrep.json reserves its rights")
         if policy.crawl_delay is not None:
-            self.hosts.gate(url.host).state.pace(min(policy.crawl_delay, 60.0))
+            self.hosts.gate(url.host).state.pace(policy.crawl_delay)
 
     async def _ask(self, visit: _Visit) -> Response:
         """One request to one host, when the host and the global limit allow it."""

@@ -109,6 +109,15 @@ class HostState:
         """Keep at least `interval` seconds between requests (a robots.txt's Crawl-delay)."""
         self._interval = max(self._interval, interval)
 
+    def queue_seconds(self, now: float, waiting: int) -> float:
+        """How long the pace alone keeps a request waiting behind `waiting` others."""
+        return max(0.0, self._next - now) + waiting * self._interval
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests; 0: no pace is kept."""
+        return self._interval
+
     def begin(self, now: float) -> None:
         """A request starts."""
         self.in_flight += 1
@@ -209,6 +218,10 @@ class HostGate:
                 longer than the patience: nothing was asked.
         """
         self._refuse()
+        queue = self.state.queue_seconds(self._clock(), len(self._waiting))
+        if queue > max(self._patience, self.state.interval):
+            detail = "the queue of a host that wants to be asked slowly"
+            raise FetchFailure(UrlState.PENDING, detail, retry_after=queue)
         if not self._waiting and self.state.wait(self._clock()) <= 0:
             begun = self._clock()
             self.state.begin(begun)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 import time
 from collections import OrderedDict, deque
@@ -14,6 +15,7 @@ from mlimages.images.fetching.urls import Url
 
 # Of a host with many addresses, this many are tried before it counts as not to be reached.
 _ADDRESSES_TRIED = 3
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
 class Pool:
@@ -114,8 +116,9 @@ async def connect(
     """Connect to exactly this address; with `tls`, to a host that proves to be `host`.
 
     Raises:
-        FetchFailure: "refused", "timeout", "tls", "connection lost", or "blocked address" when
-            the other end has another address than the one asked for.
+        FetchFailure: "refused", "timeout", "tls", "connection lost", "pending" when this machine
+            has no more sockets, or "blocked address" when the other end has another address than
+            the one asked for.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -134,6 +137,8 @@ async def connect(
     except ConnectionError as error:
         raise FetchFailure(UrlState.CONNECTION_LOST, str(error)) from None
     except OSError as error:
+        if error.errno in _SHORTAGES:  # of this machine: it says nothing about the host
+            raise FetchFailure(UrlState.PENDING, str(error.strerror), retry_after=1.0) from None
         raise FetchFailure(UrlState.REFUSED, error.strerror or str(error)) from None
     if connection.address != address:
         connection.close()
