@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from mlimages.errors import require
 from mlimages.images.fetching.states import FetchFailure, UrlState
+from mlimages.images.fetching.turns import Turns
 
 _HEAD_LIMIT = 65536
 _INTERIM_LIMIT = 8
@@ -73,19 +74,29 @@ BodyCheck = Callable[[bytes], None]
 class Connection(asyncio.Protocol):
     """One connection to a checked address; `ask` may be called again when `reusable`."""
 
-    _done: bool
-    _length: int | None
-    _failure: FetchFailure | None
-
     def __init__(self) -> None:
         self._httptools: Any = require("httptools", "fetch")
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Response] | None = None
         self._reset()
         self.address = ""
+        self.turns = Turns()
         self.reusable = True
         self.used = False
         self.idle_since = 0.0
+
+    def _reset(self) -> None:
+        """Forget the last answer."""
+        self._response = Response()
+        self._failure: FetchFailure | None = None
+        self._in_body = self._done = self._chunked = False
+        self._wanted, self._sniffed = True, False
+        self._is_large = self._waits = False
+        self._pieces: list[bytes] = []
+        self._joined = 0  # so many of the first pieces are joined ones
+        self._length: int | None = None
+        self._received = self._interim = self._body_bytes = self._window_bytes = 0
+        self._begun = self._window_begun = self._last_data = time.monotonic()
 
     # The asyncio.Protocol side.
 
@@ -194,6 +205,17 @@ class Connection(asyncio.Protocol):
         if len(self._pieces) - self._joined >= _PIECES:
             self._pieces[self._joined :] = [b"".join(self._pieces[self._joined :])]
             self._joined += 1
+        if self._body_bytes > self.turns.large and not self._is_large:
+            self._is_large = True
+            self._waits = not self.turns.take(self)
+            if self._waits and self._transport is not None:
+                self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """A place for a large body is free: take in the rest."""
+        self._waits = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _sniff(self) -> None:
         self._sniffed = True
@@ -249,20 +271,12 @@ class Connection(asyncio.Protocol):
             return await self._answer
         finally:
             self.used = True
+            if self._is_large:
+                self.turns.give_back(self)
+                if self._waits:  # the rest was here already
+                    self.go_on()
             if not self._done:  # given up, or failed: what is still coming belongs to no one
                 self.close()
-
-    def _reset(self) -> None:
-        """Forget the last answer."""
-        self._response = Response()
-        self._failure = None
-        self._in_body = self._done = self._chunked = False
-        self._wanted, self._sniffed = True, False
-        self._pieces: list[bytes] = []
-        self._joined = 0  # so many of the first pieces are joined ones
-        self._length = None
-        self._received = self._interim = self._body_bytes = self._window_bytes = 0
-        self._begun = self._window_begun = self._last_data = time.monotonic()
 
     @property
     def untouched(self) -> bool:
@@ -279,6 +293,9 @@ class Connection(asyncio.Protocol):
                 detail = f"no answer within {limits.answer_seconds:g} s"
                 self._end(FetchFailure(UrlState.TIMEOUT, detail))
             return
+        if self._waits:  # for us: that is not the host's fault
+            self._window_begun = self._last_data = now
+            self._window_bytes = self._body_bytes
         elapsed = now - self._window_begun
         if elapsed < limits.window_seconds:
             return

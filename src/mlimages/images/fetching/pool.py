@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 
 from mlimages.images.fetching.http1 import Connection
 from mlimages.images.fetching.states import FetchFailure, UrlState
+from mlimages.images.fetching.turns import Turns
 from mlimages.images.fetching.urls import Url
 
 # Of a host with many addresses, this many are tried before it counts as not to be reached.
@@ -26,6 +27,7 @@ class Pool:
         self._idle: OrderedDict[str, deque[Connection]] = OrderedDict()
         self._idle_count = 0
         self._used: set[Connection] = set()
+        self._turns = Turns()
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, interval: float) -> None:
@@ -70,6 +72,7 @@ class Pool:
                 if address == tried[-1]:
                     raise
                 continue
+            connection.turns = self._turns
             self._used.add(connection)
             return connection
         raise AssertionError("a host has at least one address")
