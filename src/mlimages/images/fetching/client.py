@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
 
-from mlimages.errors import require
+from mlimages.errors import InputError, require
 from mlimages.images.fetching.addresses import why_blocked
 from mlimages.images.fetching.answers import Answer, retry_after
 from mlimages.images.fetching.hosts import Hosts, Outcome
@@ -76,8 +76,9 @@ class Client:
                 allow_private=settings.allow_private_addresses,
             )
         self._slots = asyncio.Semaphore(settings.connections)
-        tls = ssl.create_default_context(cafile=settings.ca_file)
-        self._pool = Pool(tls, settings.idle_connections, settings.idle_seconds)
+        self._pool = Pool(
+            _trust(settings.ca_file), settings.idle_connections, settings.idle_seconds
+        )
         self._pool.start(min(0.25, settings.answer_seconds / 4, settings.rate_window_seconds / 4))
         self._robots = Robots(
             PRODUCT, self._fetch_file, robots=settings.robots, reservations=settings.opt_out
@@ -300,15 +301,24 @@ class Client:
 
 # What a failure says about its host; one not listed came with an answer, so the host is well.
 _OUTCOMES = {
+    UrlState.PENDING: Outcome.NOTHING,
     UrlState.NO_SUCH_HOST: Outcome.NOTHING,
     UrlState.DNS: Outcome.NOTHING,
     UrlState.BLOCKED_ADDRESS: Outcome.NOTHING,
     UrlState.REFUSED: Outcome.FAILED,
     UrlState.TIMEOUT: Outcome.FAILED,
     UrlState.TOO_SLOW: Outcome.FAILED,
-    UrlState.TLS: Outcome.FAILED,
+    UrlState.TLS: Outcome.NOTHING,  # a bad certificate says nothing about its strength
     UrlState.CONNECTION_LOST: Outcome.FAILED,
 }
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        action = "give a file of certificates in PEM form"
+        raise InputError(ca_file, error.strerror or "holds no certificate", action) from None
 
 
 def _check_nothing(start: bytes) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from mlimages.errors import InputError
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 
@@ -49,6 +50,13 @@ class HostLimits:
     longest_pause: float = 3600.0
     failures_until_down: int = 20
     down_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "start", "parts", "failures_until_down"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}", "too few", "use 1 or more")
+        if self.rate is not None and not self.rate > 0:
+            raise InputError(f"rate {self.rate}", "not positive", "use requests a second above 0")
 
     def share(self) -> tuple[float, float | None]:
         """Connections (at least one) and requests a second of one part."""
