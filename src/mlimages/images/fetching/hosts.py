@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from mlimages.errors import InputError
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 
@@ -49,6 +50,13 @@ class HostLimits:
     longest_pause: float = 3600.0
     failures_until_down: int = 20
     down_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "start", "parts", "failures_until_down"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}", "too few", "use 1 or more")
+        if self.rate is not None and not self.rate > 0:
+            raise InputError(f"rate {self.rate}", "not positive", "use requests a second above 0")
 
     def share(self) -> tuple[float, float | None]:
         """Connections (at least one) and requests a second of one part."""
@@ -108,6 +116,15 @@ class HostState:
     def pace(self, interval: float) -> None:
         """Keep at least `interval` seconds between requests (a robots.txt's Crawl-delay)."""
         self._interval = max(self._interval, interval)
+
+    def queue_seconds(self, now: float, waiting: int) -> float:
+        """How long the pace alone keeps a request waiting behind `waiting` others."""
+        return max(0.0, self._next - now) + waiting * self._interval
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests; 0: no pace is kept."""
+        return self._interval
 
     def begin(self, now: float) -> None:
         """A request starts."""
@@ -209,6 +226,10 @@ class HostGate:
                 longer than the patience: nothing was asked.
         """
         self._refuse()
+        queue = self.state.queue_seconds(self._clock(), len(self._waiting))
+        if queue > max(self._patience, self.state.interval):
+            detail = "the queue of a host that wants to be asked slowly"
+            raise FetchFailure(UrlState.PENDING, detail, retry_after=queue)
         if not self._waiting and self.state.wait(self._clock()) <= 0:
             begun = self._clock()
             self.state.begin(begun)
