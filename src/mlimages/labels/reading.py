@@ -179,10 +179,12 @@ class ReadingBuilder:
         position = self._positions[name] = len(self._ids)
         self._ids.append(name)
         self._uris.append(uri)
-        self._splits.append(split or DEFAULT_SPLIT)
+        self._splits.append(_printable(split or DEFAULT_SPLIT))
         if size is not None:
             description["width"], description["height"] = size
         for column, value in (("licence", licence), ("author", author), *description.items()):
+            if isinstance(value, list):  # of places, of which one that is no text leads nowhere
+                value = [text for text in value if _encodable(text)] or None
             if value is not None:
                 known = _printable(value) if isinstance(value, str) else value
                 self._described[column][position] = known

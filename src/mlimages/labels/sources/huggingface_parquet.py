@@ -97,8 +97,9 @@ class ParquetReader:
             raise InputError(file, "has other classes than the table before", "import each")
         table = open_parquet(file)
         schema = table.schema_arrow
-        if "id" not in schema.names:
-            raise InputError(file, "has no column id", "give each image a name in a column id")
+        for name, action in (("id", "give each image a name in it"), (self._column, "add it")):
+            if name not in schema.names:
+                raise InputError(file, f"has no column {name}", action)
         if "image" in schema.names:
             self.builder.note("the photos in the column image are not taken in, only their labels")
         columns = ["id", self._column, "uris", "confidences", "reasons", "absent"]
