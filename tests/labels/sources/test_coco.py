@@ -277,3 +277,17 @@ def test_a_file_that_is_not_exhaustive_keeps_its_scores_and_its_silence(tmp_path
     assert reading.rejects["reason"].to_pylist() == [
         f"{file}: annotations 3 score -1 is not in (0, 1]"
     ]
+
+
+def test_lone_surrogates_in_a_split_and_in_further_places_are_no_error(tmp_path: Path) -> None:
+    record = {"id": 1, "file_name": "a.jpg", "coco_url": HOST, "flickr_url": "http://h/\ud800"}
+    said = {
+        "info": {"split": "\ud800"},
+        "images": [record],
+        "annotations": [],
+        "categories": [{"id": 18, "name": "dog"}],
+    }
+    file = write(tmp_path / "a.json", json.dumps(said))
+    reading = coco.read(file, TAXONOMY)
+    assert column(reading, "split") == ["\\ud800"]
+    assert column(reading, "more_uris") == [None]

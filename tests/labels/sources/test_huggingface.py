@@ -132,3 +132,12 @@ def test_parquet_with_one_class_an_image_by_a_label_map(tmp_path: Path) -> None:
     parquet(tmp_path / "z.parquet", table, ["dog", "tv"], kind="single")
     with pytest.raises(InputError, match="other classes"):
         read(tmp_path, TAXONOMY)
+
+
+@pytest.mark.parametrize("missing", ["id", "labels"])
+def test_parquet_without_a_column_that_it_needs(tmp_path: Path, missing: str) -> None:
+    table = {"id": ["a"], "labels": [[0]]}
+    del table[missing]
+    parquet(tmp_path / "a.parquet", table, ["dog"])
+    with pytest.raises(InputError, match=f"has no column {missing}"):
+        read(tmp_path, TAXONOMY)

@@ -16,14 +16,14 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlimages.errors import InputError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import SPLIT_FOLDERS
 from mlimages.labels.sources.json_values import parse_json
 from mlimages.labels.sources.label_space import Meaning
-from mlimages.labels.sources.streams import is_remote, name_of, open_raw, stem_of
+from mlimages.labels.sources.streams import name_of, stem_of
+from mlimages.labels.sources.table_rows import open_parquet
 from mlimages.labels.tags import ANCESTOR, ASSERTED, COOCCURRENCE
 from mlimages.progress import track
 from mlimages.schemas import READING_IMAGES
@@ -46,7 +46,7 @@ def class_names_of(file: str, field: str | None = None) -> tuple[str, list[str]]
     Raises:
         InputError: the file is not Parquet.
     """
-    metadata = _open(file).schema_arrow.metadata or {}
+    metadata = open_parquet(file).schema_arrow.metadata or {}
     features, _ = parse_json(metadata.get(_FEATURES, b"{}"))
     for key in ("info", "features"):
         features = features.get(key) if isinstance(features, dict) else None
@@ -95,10 +95,11 @@ class ParquetReader:
         """
         if class_names_of(file, self._column) != (self._column, self._names):
             raise InputError(file, "has other classes than the table before", "import each")
-        table = _open(file)
+        table = open_parquet(file)
         schema = table.schema_arrow
-        if "id" not in schema.names:
-            raise InputError(file, "has no column id", "give each image a name in a column id")
+        for name, action in (("id", "give each image a name in it"), (self._column, "add it")):
+            if name not in schema.names:
+                raise InputError(file, f"has no column {name}", action)
         if "image" in schema.names:
             self.builder.note("the photos in the column image are not taken in, only their labels")
         columns = ["id", self._column, "uris", "confidences", "reasons", "absent"]
@@ -193,10 +194,3 @@ def _split_of(file: str) -> str | None:
     if shard is None:
         return SPLIT_FOLDERS.get(stem_of(file))
     return SPLIT_FOLDERS.get(shard[1], unquote(shard[1]))
-
-
-def _open(file: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(open_raw(file) if is_remote(file) else file)
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise InputError(file, f"not Parquet ({error})", "name an intact table") from None
