@@ -39,9 +39,9 @@ HERE = Path(__file__).resolve().parent
 IMAGES, QUICK_IMAGES = 6000, 400
 REPETITIONS = 3
 FAULTS = 0.3
-MOST_DIFFERENCE = 3.0
-"""Levels of 255, on average over an image: two decoders, two ways to average, two encodings."""
 VERSION = "1.47.0"
+MOST_DIFFERENCE = 3.0
+"""Levels of 255, on average over an image: two decoders and two encodings."""
 RESIZE = {"resize": "shorter", "side": 256, "interpolation": "area", "format": "jpeg"}
 OURS = {
     "raw": ["--check", "header", "--keep-metadata"],

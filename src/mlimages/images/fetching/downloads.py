@@ -98,6 +98,10 @@ class Downloads:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
 
+    def join(self) -> None:
+        """Return when the loop has ended: by `close`, or by a fault."""
+        self._thread.join()
+
     def check(self) -> None:
         """Raise what ended the loop, if anything did."""
         if self._error is not None:
