@@ -1,9 +1,12 @@
 """How much is asked of each host at a time: as much as it bears, and no more.
 
-Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain 1989; RFC 5681): each
-round of answers without complaint raises the limit by one (doubles it until the first complaint),
-and a 429, a 503, a failed connection or a latency that rises well above the host's own best lowers
-it by a factor, at most once a round.
+Additive increase, multiplicative decrease (Chiu and Jain 1989), with a decrease in proportion to
+the part of the answers that complain, as DCTCP has it (RFC 8257): a round in which all of L
+requests meet a 429 or 503 halves the limit L, one complaint in a round lowers it by a half; failed
+connections count half as much; a round of answers without complaint raises it by one (doubles it
+until the first complaint). So a host that fails by chance at any load is not mistaken for one that
+is overloaded by us. Latency well above the host's own best lowers the limit too, and whoever
+complains without giving one answer in between gets pauses.
 """
 
 from __future__ import annotations
@@ -66,6 +69,8 @@ class HostLimits:
 
 # A host whose answers take longer than 3 times its best plus this is getting slower, not farther.
 _LATENCY_FACTOR, _LATENCY_SLACK = 3.0, 0.25
+# What one complaint, or one failed connection, takes from the limit.
+_PER_COMPLAINT, _PER_FAILURE = 0.5, 0.25
 _FIRST_PAUSE, _LONGEST_OWN_PAUSE = 1.0, 120.0
 # Rounds of complaints without one answer between them.
 _COMPLAINTS_UNTIL_PAUSE = 3
@@ -77,7 +82,6 @@ class HostState:
     __slots__ = (
         "_best",
         "_complaints",
-        "_decreased",
         "_doubling",
         "_failures",
         "_interval",
@@ -87,6 +91,7 @@ class HostState:
         "_pause",
         "_reached",
         "_smoothed",
+        "_troubled",
         "down_until",
         "in_flight",
         "limit",
@@ -101,7 +106,7 @@ class HostState:
         self.in_flight = 0
         self.paused_until = self.down_until = 0.0
         self._next = 0.0
-        self._decreased = self._reached = float("-inf")
+        self._troubled = self._reached = float("-inf")
         self._doubling = True
         self._best, self._smoothed = float("inf"), 0.0
         self._failures = self._complaints = 0
@@ -149,15 +154,16 @@ class HostState:
             self._answered(now, begun, latency)
         elif outcome is Outcome.OVERLOADED:
             self._failures = 0
-            is_news = self._decrease(now, begun, 0.5)
-            self._complaints += is_news
+            self._lower(_PER_COMPLAINT)
+            if self._is_new_round(now, begun):
+                self._complaints += 1
+                if self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0 and retry_after is None:
+                    self._rest_longer(now)
             if retry_after is not None:
                 self._rest(now, min(retry_after, self._limits.longest_pause))
-            elif is_news and self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
-                self._rest_longer(now)
         elif outcome is Outcome.FAILED:
             self._failures += 1
-            self._decrease(now, begun, 0.75)
+            self._lower(_PER_FAILURE)
             if self._failures >= self._limits.failures_until_down:
                 self.down_until = now + self._limits.down_seconds
                 self._failures = 0
@@ -168,7 +174,8 @@ class HostState:
             self._best = min(latency, self._best * 1.002)
             self._smoothed += 0.2 * (latency - self._smoothed)
             if self._smoothed > _LATENCY_FACTOR * self._best + _LATENCY_SLACK:
-                self._decrease(now, begun, 0.85)
+                if self._is_new_round(now, begun):
+                    self._lower(0.15 * self.limit)
                 return
         # A limit that was not reached meanwhile says nothing about a higher one.
         if self._reached >= begun:
@@ -178,13 +185,15 @@ class HostState:
     def _places(self) -> int:
         return int(self.limit + 1e-6)  # ten times a tenth is a whole
 
-    def _decrease(self, now: float, begun: float, factor: float) -> bool:
-        """Lower the limit; False for requests that complain about what is already corrected."""
-        if begun < self._decreased:
-            return False
+    def _lower(self, amount: float) -> None:
         self._doubling = False
-        self.limit = max(1.0, self.limit * factor)
-        self._decreased = now
+        self.limit = max(1.0, self.limit - amount)
+
+    def _is_new_round(self, now: float, begun: float) -> bool:
+        """Whether a request began after the last trouble; others tell of what is known already."""
+        if begun < self._troubled:
+            return False
+        self._troubled = now
         return True
 
     def _rest(self, now: float, seconds: float) -> None:
@@ -208,7 +217,7 @@ class HostGate:
     ) -> None:
         self.state = HostState(limits)
         self._patience, self._clock = patience, clock
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -234,16 +243,15 @@ class HostGate:
             begun = self._clock()
             self.state.begin(begun)
             return begun
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._admit()
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self.leave(self._clock(), Outcome.NOTHING)
             raise
-        return self._clock()
 
     def leave(
         self,
@@ -291,7 +299,7 @@ class HostGate:
                 self._wake_in(seconds)
                 return
             self.state.begin(now)
-            waiting.popleft().set_result(None)
+            waiting.popleft().set_result(now)
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None:
