@@ -17,7 +17,9 @@ PACKAGE = Path(mlimages.__file__).parent
 ORDER = [
     ("errors",),
     ("schemas", "storage", "progress", "reports"),
+    ("execution",),
     ("manifest", "writer_lock"),
+    ("part_results",),
     ("store",),
     ("checking",),
     ("taxonomy",),
@@ -28,7 +30,7 @@ ORDER = [
     ("pages",),
     ("models", "losses", "metrics"),
     ("training",),
-    ("transfer", "tagging"),
+    ("transfer", "tagging", "convert"),
     ("quickstart",),
     ("cli",),
 ]
@@ -69,6 +71,13 @@ def test_imports_point_left_only(path: Path) -> None:
 def test_every_module_has_a_place_in_the_order() -> None:
     stages = {stage_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__", "__main__"}
     assert stages <= RANK.keys()
+
+
+def test_engines_know_nothing_of_what_they_run() -> None:
+    known = {
+        stage for path in (PACKAGE / "execution").glob("*.py") for stage in imported_stages(path)
+    }
+    assert known == {"errors", "execution", "progress"}
 
 
 @pytest.mark.parametrize(

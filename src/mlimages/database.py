@@ -26,18 +26,26 @@ from pyarrow import dataset
 from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
+from mlimages.execution.parts import Part as Share
+from mlimages.execution.run import Engine
 from mlimages.images.duplicates import (
+    Closeness,
     DuplicatesReport,
     find_duplicates,
+    leaks,
     merge_duplicates,
     report_duplicates,
+    update_hashes,
 )
+from mlimages.images.duplicates.outside import Outside
 from mlimages.images.ledger.checks import check_ledger
 from mlimages.images.ledger.ledger import Ledger
 from mlimages.images.ledger.report import LedgerReport, report_ledger
 from mlimages.images.ledger.survivors import Survivors, count_survivors
+from mlimages.images.packing import dividing as packed_parts
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
+from mlimages.images.shard_cache import ShardCache
 from mlimages.images.shards import ShardReader, open_reader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
@@ -46,7 +54,7 @@ from mlimages.labels.derivation import explanation
 from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
-from mlimages.labels.hashing import hashes
+from mlimages.labels.hashing import dividing, hashes
 from mlimages.labels.lookup import left_out
 from mlimages.labels.quality.examining import QualityReport, examine
 from mlimages.labels.removals import (
@@ -63,12 +71,16 @@ from mlimages.labels.streams import Readings
 from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
-from mlimages.reports import CompletionReport, ImportReport, PackReport
-from mlimages.schemas import DUPLICATES
+from mlimages.reports import CompletionReport, ImportReport, PackReport, PartReport
+from mlimages.schemas import DUPLICATES, LEAKS
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
 if TYPE_CHECKING:
+    from mlimages.images.fetching.fetch_settings import FetchSettings
+    from mlimages.images.fetching.plan import FetchPlan
+    from mlimages.images.fetching.recheck import RecheckReport
+    from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
 
 Part = Literal["all", "multi", "single"]
@@ -185,9 +197,83 @@ class Database:
                 raise DatabaseError(self.root, "holds no images", "run: mlimages import")
             return complete(commit, hierarchy, rules, predictions)
 
-    def pack(self, settings: PackSettings | None = None, **options: Any) -> PackReport:
-        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`."""
-        return pack_store(self.store, settings, **options)
+    def pack(
+        self,
+        settings: PackSettings | None = None,
+        *,
+        engine: Engine = "local",
+        workers: int | None = None,
+        address: str | None = None,
+        **options: Any,
+    ) -> PackReport:
+        """Pack the images' bytes into shards; see `images.packing.packing.pack_store`.
+
+        Args:
+            settings: the form of images and shards.
+            engine, workers, address: what does the work; see `execution.run`.
+            options: of `pack_store`.
+        """
+        blocks = packed_parts.blocks_on(engine, workers, address)
+        return pack_store(self.store, settings, workers=workers, blocks=blocks, **options)
+
+    def pack_part(
+        self, part: Share, settings: PackSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Pack one part, for `merge_pack_parts`; see `images.packing.dividing`."""
+        return packed_parts.pack_part(self.store, part, settings, **options)
+
+    def merge_pack_parts(self) -> PackReport:
+        """Take in the shards of all parts; see `images.packing.dividing`."""
+        return packed_parts.merge_pack_parts(self.store)
+
+    def fetch(
+        self,
+        settings: FetchSettings | None = None,
+        *,
+        engine: Engine = "local",
+        address: str | None = None,
+        **options: Any,
+    ) -> FetchReport:
+        """Fetch the images' bytes by their addresses; see `images.fetching.storing.fetch_store`.
+
+        Args:
+            settings: how addresses are tried.
+            engine, address: what does the work; see `execution.run`.
+            options: of `fetch_store`; on Ray `workers` are tasks at once, and have to be given.
+        """
+        from mlimages.images.fetching.dividing import images_on
+        from mlimages.images.fetching.storing import fetch_store
+
+        return fetch_store(self.store, settings, images_on=images_on(engine, address), **options)
+
+    def fetch_part(
+        self, part: Share, settings: FetchSettings | None = None, **options: Any
+    ) -> PartReport:
+        """Fetch one part, for `merge_fetch_parts`; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import fetch_part
+
+        return fetch_part(self.store, part, settings, **options)
+
+    def merge_fetch_parts(
+        self, settings: FetchSettings | None = None, include_sensitive: bool = False
+    ) -> FetchReport:
+        """Take in what all parts fetched; see `images.fetching.dividing`."""
+        from mlimages.images.fetching.dividing import merge_fetch_parts
+
+        return merge_fetch_parts(self.store, settings, include_sensitive)
+
+    def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
+        """Drop fetched images that have opted out since; see `images.fetching.recheck`."""
+        from mlimages.images.fetching.recheck import recheck_store
+
+        return recheck_store(self.store, settings)
+
+    def plan_fetch(self, settings: FetchSettings | None = None) -> FetchPlan:
+        """What `fetch` would do, without asking any host; see `images.fetching.plan`."""
+        from mlimages.images.fetching.fetch_settings import FetchSettings
+        from mlimages.images.fetching.plan import plan_fetch
+
+        return plan_fetch(self.store, settings or FetchSettings())
 
     def select(
         self, split: str | None = None, part: Part = "all", packed: bool = True
@@ -229,9 +315,13 @@ class Database:
         ]
         return np.concatenate([np.empty(0, dtype=bool), *found])
 
-    def reader(self) -> ShardReader:
-        """Random access to the packed images' bytes by row; removed images are not in it."""
-        return open_reader(self.store)
+    def reader(self, cache: ShardCache | None = None) -> ShardReader:
+        """Random access to the packed images' bytes by row; removed images are not in it.
+
+        Args:
+            cache: keeps on this machine what is read of a database in an object store.
+        """
+        return open_reader(self.store, cache=cache)
 
     def row_of(self, image: str) -> int:
         """Row of an image by its id; raises InputError when there is none, or it is removed."""
@@ -310,20 +400,63 @@ class Database:
         with self.store.commit("remove") as commit:
             return (undo_removals if undo else add_removals)(commit, entries)
 
-    def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
-        """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
+    def merge_duplicates(
+        self, undo: bool = False, closeness: Closeness | None = None
+    ) -> DuplicatesReport:
+        """Let one image stand for its copies, with the facts of all; see images.duplicates.
 
         What an earlier call did is undone first. Tags are to be derived again afterwards.
+
+        Args:
+            undo: only undo.
+            closeness: also merge images that show the same photo, as alike as this says.
         """
-        with self.store.commit("duplicates") as commit:
-            nothing = DUPLICATES.empty_table()
-            found = (
-                nothing
-                if undo
-                else find_duplicates(self.store, open_reader(self.store, with_removed=True))
-            )
-            added = merge_duplicates(commit, found)
-        return report_duplicates(self.store, found, added)
+        # Of removed images too: where one of several of the same photo is removed, all are.
+        reader = open_reader(self.store, with_removed=True)
+        with self.store.writing("duplicates"):
+            if closeness is not None and not undo:
+                update_hashes(self.store, reader)
+            with self.store.commit("duplicates") as commit:
+                found, searched = DUPLICATES.empty_table(), None
+                if not undo:
+                    found, searched = find_duplicates(self.store, reader, closeness)
+                added = merge_duplicates(commit, found)
+        return report_duplicates(self.store, found, added, searched)
+
+    def find_leaks(
+        self,
+        outside: Outside,
+        closeness: Closeness | None = None,
+        *,
+        split: str = leaks.TRAIN,
+        remove: bool = False,
+    ) -> tuple[pa.Table, leaks.LeaksReport]:
+        """Find pictures of another set among the images of a split and of none.
+
+        Args:
+            outside: `open_outside` of a folder or another database.
+            closeness: how alike pictures must be.
+            split: the images that are compared.
+            remove: put the images aside, so that nothing selects or counts them.
+
+        Returns:
+            schemas.LEAKS, and the report.
+        """
+        reader = self.reader()
+        with self.store.writing("duplicates leak"):
+            update_hashes(self.store, reader)
+            found = leaks.find_leaks(self.store, reader, outside, closeness or Closeness(), split)
+            if remove:
+                with self.store.commit("duplicates leak") as commit:
+                    commit.replace("leaks", leaks.put_aside(commit.table("leaks"), found))
+        return found, leaks.report_leaks(self.store, outside, found, split)
+
+    def restore_leaks(self) -> int:
+        """Bring back every image that `find_leaks` put aside; returns how many."""
+        count = self.store.num_rows("leaks")
+        with self.store.commit("duplicates leak") as commit:
+            commit.replace("leaks", LEAKS.empty_table())
+        return count
 
     def split(
         self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()
@@ -346,9 +479,21 @@ class Database:
         """Write the database in another tool's format, into a new folder; see `publishing`."""
         return publish(self.store, self.taxonomy, format, out, tags=tags, **options)
 
-    def hash(self) -> hashes.DatabaseHash:
-        """Hashes of what the database says, the same for all who hold the same."""
-        return hashes.hash_store(self.store)
+    def hash(self, **where: Any) -> hashes.DatabaseHash:
+        """Hashes of what the database says, the same for all who hold the same.
+
+        Args:
+            where: engine, workers and address: what does the work; see `execution.run`.
+        """
+        return dividing.hash_store(self.store, **where)
+
+    def hash_part(self, part: Share, **where: Any) -> PartReport:
+        """Hash one part, for `merge_hash_parts`; see `labels.hashing.dividing`."""
+        return dividing.hash_part(self.store, part, **where)
+
+    def merge_hash_parts(self) -> hashes.DatabaseHash:
+        """As `hash`, from what all parts left; see `labels.hashing.dividing`."""
+        return dividing.merge_hash_parts(self.store)
 
     def compare(self, other: Database) -> hashes.Comparison:
         """Which tables of two databases differ, and the first images that do."""

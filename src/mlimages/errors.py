@@ -68,6 +68,10 @@ class InterruptedTrainingError(TrainingError):
     exit_code = 130
 
 
+class ExecutionError(MlimagesError):
+    """Work on several workers that cannot be finished: a task on which they die, a lost cluster."""
+
+
 class MissingExtraError(MlimagesError):
     """An optional dependency is not installed."""
 

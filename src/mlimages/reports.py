@@ -11,7 +11,10 @@ SHOWN_REJECTS = 20
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Counts of one import; read = kept + rejected, kept = new_images + merged_images."""
+    """Counts of one import; read = kept + rejected, kept = new_images + merged_images.
+
+    `first_rejects` are (location, reason), the first of each reason.
+    """
 
     source: str
     read: int
@@ -60,3 +63,20 @@ def first_rejects(rejects: pa.Table) -> list[tuple[str, str]]:
     """(location, reason) of the first of schemas.REJECTS, for a report."""
     rows = rejects.select(["location", "reason"]).slice(0, SHOWN_REJECTS).to_pylist()
     return [(row["location"], row["reason"]) for row in rows]
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """What one part of a divided stage did.
+
+    Attributes:
+        stage: hash, pack, predict or fetch.
+        part: such as "2/8".
+        tasks: of this part.
+        done_before: of these, by an earlier run of it.
+    """
+
+    stage: str
+    part: str
+    tasks: int
+    done_before: int

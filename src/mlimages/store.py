@@ -49,7 +49,7 @@ _FIRST = re.compile(r"[-/]000001-")
 _WHOLE = "|".join(name for name in TABLES if name not in PARTITIONED)
 _CUT = "|".join(PARTITIONED)
 _OWN_NAME = re.compile(
-    rf"({_WHOLE})-\d{{6}}-\d{{3}}\.parquet|({_CUT})/\d{{6}}-\d{{5}}-\d{{3}}\.parquet"
+    rf"({_WHOLE})-\d{{6}}-\d{{3,}}\.parquet|({_CUT})/\d{{6}}-\d{{5}}-\d{{3,}}\.parquet"
     r"|shards/\d{6}\.tar"
 )
 

@@ -112,7 +112,7 @@ def test_training_predicting_completing_tagging_and_probing(
     metrics = printed(capsys, f"evaluate {trained} {database} --split train")
     assert 0 <= json.loads(json.dumps(metrics))["metrics"]["map_macro"] <= 1
     out = data.root / "predictions.parquet"
-    printed(capsys, f"predict {trained} {database} --part single --out {out}")
+    printed(capsys, f"predict {trained} {database} --subset single --out {out}")
     table = pq.read_table(out)
     assert table.column_names == ["row", "category", "probability"]
     assert min(table["probability"].to_pylist()) >= 0.05

@@ -14,7 +14,7 @@ from mlimages.errors import DatabaseError, InputError
 from mlimages.images.packing.blocks import BlockSpec, pack_block
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings, recorded
-from mlimages.images.packing.staging import adopt, discard, load_shards
+from mlimages.images.packing.staging import adopt, discard, load_shard
 from mlimages.images.settings import ImageSettings
 
 
@@ -57,12 +57,11 @@ def test_described_shards_are_adopted_later_and_only_once(tmp_path: Path) -> Non
     here.pack(SETTINGS)
     there = database_of(tmp_path / "there", photos)
     folder = tmp_path / "there" / "staging" / "1-of-1"
-    for block in (1, 0):
+    names = []
+    for block in (0, 1):
         spec = BlockSpec(str(there.root), block, SETTINGS, staging="staging/1-of-1")
-        for shard in pack_block(spec):
-            shard.save(folder)
-    shards = load_shards(folder)
-    assert [shard.block for shard in shards] == sorted(shard.block for shard in shards)
+        names += [shard.save(folder) for shard in pack_block(spec)]
+    shards = [load_shard(folder, name) for name in names]
     for _ in range(2):  # as if the first run had been killed between commit and clearing up
         with there.store.commit("pack") as commit:
             for shard in shards:
@@ -77,10 +76,10 @@ def test_a_damaged_description_is_an_error_that_names_it(tmp_path: Path) -> None
     database = database_of(tmp_path / "DB", write_photos(tmp_path / "photos", 3))
     (shard,) = pack_block(BlockSpec(str(database.root), 0, SETTINGS))
     assert shard.path is not None
-    shard.save(shard.path.parent)
+    name = shard.save(shard.path.parent)
     Path(str(shard.path)).write_bytes(b"short")
     with pytest.raises(DatabaseError, match="its tar was cut"):
-        load_shards(shard.path.parent)
+        load_shard(shard.path.parent, name)
 
 
 def test_packing_again_takes_only_what_is_not_packed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.images.pictures import encode, smooth
 
 from mlimages.errors import InputError, MlimagesError
+from mlimages.images import verification_process
 from mlimages.images.decoding import MAXIMUM_PIXELS
 from mlimages.images.preparation import prepare
 from mlimages.images.rejection import Reason
@@ -53,6 +54,18 @@ def test_batches_of_large_images_do_not_block_each_other() -> None:
     with Verifier(settings, workers=2) as verifier:
         futures = [verifier.submit(data) for data in images]
         assert all(len(future.result(60).data) > 10_000 for future in futures)
+
+
+def test_images_travel_as_well_without_memory_that_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verification_process, "_shared_memory", lambda: -1)
+    images = [encode(smooth(30 + i, 30, seed=i)) for i in range(100)]
+    with Verifier(workers=2) as verifier:
+        futures = [verifier.submit(data) for data in images]
+        assert [future.result(60) for future in futures] == [
+            prepare(data, verifier.settings) for data in images
+        ]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
 
 from mlimages.errors import InputError
+from mlimages.images.decoding import decode
+from mlimages.taxonomy.hierarchy import Hierarchy
+from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
 
 KEYS = ("scene", "red", "green", "blue", "never")
@@ -31,14 +37,23 @@ class FakeReader:
     """Images of 32 x 32 whose strong channels are their tags; some rows may be broken."""
 
     broken: set[int] = field(default_factory=set)
+    remote = False
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros_like(rows), rows
 
     def image(self, row: int, minimum_side: int | None = None) -> np.ndarray:
+        return decode(self.read(row))
+
+    def read(self, row: int) -> bytes:
         if row in self.broken:
             raise InputError(f"row {row}", "truncated", "pack it again")
         noise = np.random.Generator(np.random.Philox(key=[7, row])).integers(0, 120, (32, 32, 3))
         for tag in tags_of(row)[1:]:
             noise[..., tag - 1] += 130
-        return noise.astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noise.astype(np.uint8)).save(file, "PNG", compress_level=0)
+        return file.getvalue()
 
 
 def tags_of(row: int) -> list[int]:
@@ -62,7 +77,8 @@ class FakeDatabase:
         self.splits = {"train": np.arange(train), "validation": np.arange(train, train + 20)}
         self.fake_reader = FakeReader(broken or set())
         categories = [SimpleNamespace(key=key, name=key.title()) for key in KEYS]
-        hierarchy = SimpleNamespace(parents_of=lambda index: np.array(PARENTS[index], dtype=int))
+        edges = [(child, parent) for child, above in PARENTS.items() for parent in above]
+        hierarchy = Hierarchy.from_edges(len(KEYS), *zip(*edges, strict=True))
         self.taxonomy = SimpleNamespace(categories=categories, hierarchy=lambda mode: hierarchy)
         self.rules = SimpleNamespace(hierarchy="tencent")
 
@@ -76,7 +92,7 @@ class FakeDatabase:
         confidences = np.where(categories == 3, 0.9, 1.0).astype(np.float32)
         return FakeSelection(rows, indptr, categories, confidences)
 
-    def reader(self) -> FakeReader:
+    def reader(self, cache: object = None) -> FakeReader:
         return self.fake_reader
 
 
@@ -104,3 +120,10 @@ def train_in_process(out: str, resume: bool, changes: tuple[str, ...]) -> None:
 
     torch.set_num_threads(1)
     train(FakeDatabase(), tiny_recipe(*changes), out, resume)  # type: ignore[arg-type]
+
+
+def statistics_of(frequencies: ArrayLike, num_images: int = 40) -> OutputStatistics:
+    """Of outputs without a hierarchy."""
+    counts = np.asarray(frequencies)
+    flat = Hierarchy.from_edges(len(counts), [], [])
+    return OutputStatistics.of(counts, num_images, flat, np.arange(len(counts)))

@@ -11,7 +11,7 @@ from tests.training.fakes import FakeDatabase, tiny_recipe
 
 from mlimages.errors import CheckpointError, InputError
 from mlimages.models.interface import run_batches
-from mlimages.models.resnet import ResNet
+from mlimages.models.network import TagNetwork
 from mlimages.schemas import PREDICTIONS
 from mlimages.training.evaluation import evaluate, training_frequencies
 from mlimages.training.inference import (
@@ -51,7 +51,7 @@ def test_a_run_and_its_checkpoint_are_the_same_model(run: Path) -> None:
 
 def test_outputs_equal_the_network_run_by_hand(run: Path) -> None:
     model = load_model(run)
-    assert isinstance(model.module, ResNet)
+    assert isinstance(model.module, TagNetwork)
     assert not model.module.training
     (photo,) = photos(1)
     x = torch.from_numpy(photo).permute(2, 0, 1)[None].float()
@@ -129,8 +129,8 @@ def test_images_that_cannot_be_read_at_all_are_an_error_of_their_own(run: Path) 
 
 def test_a_network_that_gives_no_numbers_is_named(run: Path) -> None:
     model = load_model(run)
-    assert isinstance(model.module, ResNet)
-    model.module.classifier.bias.data[1] = float("nan")
+    assert isinstance(model.module, TagNetwork)
+    model.module.head.bias.data[1] = float("nan")
     with pytest.raises(InputError, match=r"run: its outputs are not finite"):
         evaluate_on(FakeDatabase(), model)
 

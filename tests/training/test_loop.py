@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.fakes import KEYS, FakeDatabase, tags_of, tiny_recipe
+from tests.training.fakes import KEYS, FakeDatabase, statistics_of, tags_of, tiny_recipe
 
 from mlimages.errors import CheckpointError, InputError, RecipeError, TrainingError
 from mlimages.training.loop import train
@@ -69,7 +69,7 @@ def test_autocast_trains_and_is_saved_in_float32(tmp_path: Path, precision: str)
 
     checkpoint = newest_checkpoint(out)
     assert checkpoint is not None
-    assert checkpoint.model_tensors()["classifier.weight"].dtype == torch.float32
+    assert checkpoint.model_tensors()["head.weight"].dtype == torch.float32
 
 
 def test_non_finite_loss_stops_before_the_update_and_captures_the_batch(tmp_path: Path) -> None:
@@ -83,16 +83,17 @@ def test_non_finite_loss_stops_before_the_update_and_captures_the_batch(tmp_path
 
 
 def test_weights_are_untouched_by_a_non_finite_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlimages.training.data import TagMatrix, TrainingData
+    from mlimages.training.data import TrainingData
     from mlimages.training.state import build_state
+    from mlimages.training.tags import TagMatrix
     from mlimages.training.update import NonFiniteLossError, update
 
     db, recipe = FakeDatabase(), tiny_recipe()
     selection = db.select("train")
     tags = TagMatrix(selection, np.arange(4))  # type: ignore[arg-type]
     data = TrainingData(db.reader(), selection, tags, recipe)  # type: ignore[arg-type]
-    state = build_state(recipe, tags.frequencies(), 40, torch.device("cpu"))
-    state.network.classifier.bias.data[2] = float("inf")
+    state = build_state(recipe, statistics_of(tags.frequencies()), torch.device("cpu"))
+    state.network.head.bias.data[2] = float("inf")
     before = {name: p.clone() for name, p in state.network.named_parameters()}
     with pytest.raises(NonFiniteLossError):
         update(state, next(data.steps(0, 1)), 0.1, "float32", torch.device("cpu"))
@@ -102,14 +103,15 @@ def test_weights_are_untouched_by_a_non_finite_update(monkeypatch: pytest.Monkey
 
 
 def test_weight_decay_spares_batch_norm_only() -> None:
-    from mlimages.training.state import build_network, build_optimizer
+    from mlimages.training.optimizers import build_optimizer
+    from mlimages.training.state import build_network
 
     recipe = tiny_recipe()
     network = build_network(recipe, 4)
-    optimizer = build_optimizer(recipe, network)
-    decayed, free = (group["params"] for group in optimizer.param_groups)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-4, 0.0]
-    assert any(p is network.classifier.bias for p in decayed)
+    optimizer = build_optimizer(recipe.optimizer, network)
+    free, decayed = (group["params"] for group in optimizer.param_groups)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 1e-4]
+    assert any(p is network.head.bias for p in decayed)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(free) == 2 * len(norms)
     assert len(decayed) + len(free) == len(list(network.parameters()))
@@ -255,6 +257,6 @@ def test_a_recipe_decides_the_first_weights() -> None:
     states = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        states.append(build_state(recipe, np.array([40, 20, 5]), 40, torch.device("cpu")))
+        states.append(build_state(recipe, statistics_of([40, 20, 5]), torch.device("cpu")))
     one, other = (state.network.state_dict() for state in states)
     assert all(torch.equal(one[name], other[name]) for name in one)

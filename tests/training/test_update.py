@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.fakes import FakeDatabase, tiny_recipe
+from tests.training.fakes import FakeDatabase, statistics_of, tiny_recipe
 
 from mlimages.errors import TrainingError
-from mlimages.models.resnet import ResNet
-from mlimages.training.data import StepData, TagMatrix, TrainingData
+from mlimages.models.network import TagNetwork
+from mlimages.training.data import StepData, TrainingData
 from mlimages.training.loop import train
 from mlimages.training.state import TrainingState, build_state
+from mlimages.training.tags import TagMatrix
 from mlimages.training.update import NonFiniteLossError, update
 
 CPU = torch.device("cpu")
@@ -25,7 +26,7 @@ def start(*changes: str) -> tuple[TrainingState, StepData]:
     selection = db.select("train")
     tags = TagMatrix(selection, np.arange(4))  # type: ignore[arg-type]
     data = TrainingData(db.reader(), selection, tags, recipe)  # type: ignore[arg-type]
-    state = build_state(recipe, tags.frequencies(), 40, CPU)
+    state = build_state(recipe, statistics_of(tags.frequencies()), CPU)
     return state, next(data.steps(0, 1))
 
 
@@ -36,7 +37,7 @@ def test_parts_move_the_running_statistics_as_far_as_the_whole(parts: int) -> No
     for count in (1, parts):
         state, batch = start()
         update(state, replace(batch, parts=batch.parts * count), 0.1, "float32", CPU)
-        norm = state.network.stages[0][0].norm1
+        norm = state.network.backbone.stages[0][0].norm1
         assert norm.momentum == 0.1
         results.append((norm.running_mean.clone(), norm.running_var.clone()))
     for one, other in zip(*results, strict=True):
@@ -57,7 +58,7 @@ def test_running_out_of_memory_says_what_to_lower(
     def exhausted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(ResNet, "forward", exhausted)
+    monkeypatch.setattr(TagNetwork, "forward", exhausted)
     with pytest.raises(TrainingError, match=r"out of memory at update 1; lower data.micro_batch"):
         train(FakeDatabase(), tiny_recipe(), tmp_path / "run")
 
@@ -66,14 +67,14 @@ def test_other_errors_of_the_network_are_not_hidden(tmp_path: Path, monkeypatch)
     def defective(*_: object) -> None:
         raise RuntimeError("sizes do not match")
 
-    monkeypatch.setattr(ResNet, "forward", defective)
+    monkeypatch.setattr(TagNetwork, "forward", defective)
     with pytest.raises(RuntimeError, match="sizes do not match"):
         train(FakeDatabase(), tiny_recipe(), tmp_path / "run")
 
 
 def test_float16_that_finds_no_factor_stops() -> None:
     state, batch = start("hardware.precision=float16")
-    state.network.classifier.weight.register_hook(lambda gradient: gradient * float("inf"))
+    state.network.head.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = {name: p.clone() for name, p in state.network.named_parameters()}
     for _ in range(16):  # from 65,536 to 1: skipped, and not yet hopeless
         update(state, batch, 0.1, "float16", CPU)

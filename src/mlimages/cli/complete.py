@@ -32,7 +32,8 @@ def complete(
 
     Args:
         hierarchy: tencent (the released forest) or wordnet (all hypernyms).
-        predictions: A table that `mlimages predict` wrote, of the single-label part.
+        predictions: What `mlimages predict` wrote of the single-label part: a file, a folder or a
+            pattern.
         minimum_probability: A prediction counts when its probability is greater.
         minimum_ratio: A pair co-occurs when a greater share of the cause's images is predicted.
         cooccurrence_counts: What is counted as a cause: asserted tags, or all tags.
@@ -57,7 +58,7 @@ def complete(
     lines = [
         f"{report.tags:,} tags on {report.images:,} images ({reasons}); "
         f"{report.categories_with_images:,} categories have images",
-        f"{report.partitions_recomputed:,} partitions computed, {report.partitions_kept:,} kept",
+        f"partitions: {report.partitions_recomputed:,} computed, {report.partitions_kept:,} kept",
     ]
     if report.cooccurrence_filters:
         lines.append(f"{report.cooccurrence_pairs:,} pairs of categories co-occur strongly")

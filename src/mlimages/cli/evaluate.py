@@ -16,7 +16,7 @@ def evaluate(
     db: DatabasePath,
     *,
     split: str = "validation",
-    part: Literal["all", "multi", "single"] = "all",
+    subset: Literal["all", "multi", "single"] = "all",
     minimum_positives: int = 10,
     device: str = "auto",
     json: Json = False,
@@ -30,7 +30,7 @@ def evaluate(
     Args:
         model: A run, a checkpoint, efficientnet-lite0, or untrained:MODEL.
         split: Split to measure on.
-        part: Images of multi-label sources, of single-label sources, or all.
+        subset: Images of multi-label sources, of single-label sources, or all.
         minimum_positives: Positives that a category needs to enter mean average precision.
         device: auto, cpu or cuda.
     """
@@ -40,7 +40,7 @@ def evaluate(
 
     database = Database.open(db)
     loaded = load_model(model, device)
-    report = evaluate_database(loaded, database, split, part, minimum_positives)
+    report = evaluate_database(loaded, database, split, subset, minimum_positives)
     metrics, baseline = report.model.summary(), report.baseline.summary()
     content = {"metrics": metrics, "baseline": baseline, "broken": report.broken}
     named = ("images", "categories", "minimum_positives", "negatives")

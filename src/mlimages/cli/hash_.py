@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mlimages.cli.arguments import DatabasePath
+from mlimages.cli.arguments import (
+    Address,
+    DatabasePath,
+    EngineOption,
+    Merge,
+    PartOption,
+    Workers,
+)
+from mlimages.cli.dividing import chosen_part, emit_part
 from mlimages.cli.output import Json, emit, table
+from mlimages.errors import UsageError
 
 if TYPE_CHECKING:
     from mlimages.labels.hashing.hashes import Comparison, DatabaseHash
@@ -17,6 +26,11 @@ def hash_(
     db: DatabasePath,
     *,
     against: Annotated[str | None, tyro.conf.arg(metavar="DB")] = None,
+    engine: EngineOption = "local",
+    workers: Workers = None,
+    address: Address = None,
+    part: PartOption = None,
+    merge: Merge = False,
     json: Json = False,
 ) -> int:
     """Print a hash of what a database says, the same for everyone who holds the same.
@@ -32,9 +46,16 @@ def hash_(
     """
     from mlimages.database import Database
 
+    chosen = chosen_part(part, merge)
+    if against is not None and (chosen or merge or engine != "local"):
+        raise UsageError("--against", "compares here, in one run", "leave the other options out")
     database = Database.open(db)
+    where = {"engine": engine, "workers": workers, "address": address}
+    if chosen is not None:
+        emit_part(database.hash_part(chosen, **where), json, f"mlimages hash {db}")
+        return 0
     if against is None:
-        found = database.hash()
+        found = database.merge_hash_parts() if merge else database.hash(**where)
         emit(found, json, _text(found))
         return 0
     comparison = database.compare(Database.open(against))

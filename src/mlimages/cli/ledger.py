@@ -41,11 +41,12 @@ def ledger(
     database = Database.open(db)
     report = database.ledger_report(hosts)
     survivors = database.survivors(include_sensitive=include_sensitive) if categories else None
-    text = _text(report) + (f"\n\n{_survivors(survivors)}" if survivors else "")
+    text = ledger_text(report) + (f"\n\n{survivors_text(survivors)}" if survivors else "")
     emit({"ledger": report, **({"survivors": survivors} if survivors else {})}, json, text)
 
 
-def _text(report: LedgerReport) -> str:
+def ledger_text(report: LedgerReport) -> str:
+    """States, images and hosts, as tables."""
     images = report.images
     states: list[list[Any]] = [
         [s.state, s.urls, "yes" if s.retryable else "", s.advice] for s in report.states
@@ -84,7 +85,8 @@ def _hosts(title: str, hosts: list[HostCount]) -> str:
     return table(rows, [title, "URLs", "ok", "pending", "failed"])
 
 
-def _survivors(survivors: Survivors) -> str:
+def survivors_text(survivors: Survivors) -> str:
+    """What became of the categories, as tables."""
     of = f"of split {survivors.split}" if survivors.split else "of all splits"
     rows = [
         [f"images {of}", survivors.listed, survivors.packed],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from mlimages.cli.arguments import DatabasePath
+from mlimages.cli.arguments import Address, DatabasePath, EngineOption, Merge, PartOption
+from mlimages.cli.dividing import chosen_part, emit_part
 from mlimages.cli.output import Json, emit
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -31,6 +32,10 @@ def pack(
     block_rows: int | None = None,
     workers: int | None = None,
     seconds: float = 30.0,
+    engine: EngineOption = "local",
+    address: Address = None,
+    part: PartOption = None,
+    merge: Merge = False,
     json: Json = False,
 ) -> None:
     """Pack the bytes of a database's images into shards: tars that WebDataset can read.
@@ -57,12 +62,13 @@ def pack(
         maximum_frames: Reject animations of more frames.
         shard_megabytes: Size of one shard in millions of bytes; by default 512.
         block_rows: Images of a block; no shard holds images of two. By default 16,384.
-        workers: Processes that decode; by default one a core.
+        workers: Processes that decode, by default one a core; with Ray, blocks at once.
         seconds: That an image may take to be decoded.
     """
     from mlimages.database import Database
     from mlimages.images.packing.settings import altered, recorded
 
+    chosen = chosen_part(part, merge)
     database = Database.open(db)
     images = {
         "resize": resize,
@@ -82,7 +88,15 @@ def pack(
     settings = altered(
         recorded(database.store), images, shard_bytes=shard_bytes, block_rows=block_rows
     )
-    report = database.pack(settings, workers=workers, seconds=seconds)
+    where: dict[str, Any] = {"engine": engine, "workers": workers, "address": address}
+    if chosen is not None:
+        done = database.pack_part(chosen, settings, seconds=seconds, **where)
+        emit_part(done, json, f"mlimages pack {db}")
+        return
+    if merge:
+        report = database.merge_pack_parts()
+    else:
+        report = database.pack(settings, seconds=seconds, **where)
     others = [(report.to_fetch, "to fetch"), (report.left_out, "left out")]
     more = "".join(f", {count:,} {what}" for count, what in others if count)
     lines = [

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from mlimages.cli.arguments import DatabasePath
+from mlimages.cli.arguments import (
+    Address,
+    DatabasePath,
+    EngineOption,
+    Merge,
+    PartOption,
+    Workers,
+)
+from mlimages.cli.dividing import chosen_part
 from mlimages.cli.output import Json, emit
 
 
@@ -18,9 +26,14 @@ def predict(
     *,
     out: Path,
     split: str | None = None,
-    part: Literal["all", "multi", "single"] = "all",
+    subset: Literal["all", "multi", "single"] = "all",
     minimum_probability: float = 0.05,
     device: str = "auto",
+    engine: EngineOption = "local",
+    workers: Workers = None,
+    address: Address = None,
+    part: PartOption = None,
+    merge: Merge = False,
     json: Json = False,
 ) -> None:
     """Write a network's predictions for a database's images as a Parquet table.
@@ -28,33 +41,42 @@ def predict(
     Columns: row, category (index in the database's vocabulary), probability. The file also says
     which images could be read, also those for which nothing is probable.
 
-    Example: mlimages predict runs/multi DB --part single --out predictions.parquet
+    With --part 2/8 it is a file of its own beside --out, such as predictions.2-of-8.parquet. Then
+    --merge makes one of all; other commands also read their folder, or predictions.*-of-8.parquet.
+
+    Example: mlimages predict runs/multi DB --subset single --out predictions.parquet
 
     Args:
         model: A run, a checkpoint, efficientnet-lite0, or untrained:MODEL.
         out: The Parquet file to write.
         split: Only images of this split.
-        part: Images of multi-label sources, of single-label sources, or all.
+        subset: Images of multi-label sources, of single-label sources, or all.
         minimum_probability: Smaller probabilities are left out.
         device: auto, cpu or cuda.
     """
-    import pyarrow.parquet as pq
+    chosen = chosen_part(part, merge)
+    if merge:
+        from mlimages.labels.prediction_files import merge_parts
 
+        count = merge_parts(out)
+        emit({"predictions": count, "out": str(out)}, json, f"{count:,} predictions: {out}")
+        return
     from mlimages.database import Database
-    from mlimages.storage import atomic_file
-    from mlimages.training.inference import load_model
-    from mlimages.training.prediction import predict as predict_images
+    from mlimages.training.prediction_files import PredictionSettings, write_predictions
 
     database = Database.open(db)
-    selection = database.select(split=split, part=part)
-    predictions = predict_images(
-        load_model(model, device), database, selection, minimum_probability
+    report = write_predictions(
+        database,
+        database.select(split=split, part=subset),
+        PredictionSettings(model, device, minimum_probability),
+        out,
+        part=chosen,
+        engine=engine,
+        workers=workers,
+        address=address,
     )
-    with atomic_file(out) as temporary, open(temporary, "wb") as file:
-        pq.write_table(predictions, file, compression="zstd")
-    counts = {"images": len(selection), "predictions": predictions.num_rows, "out": str(out)}
     emit(
-        counts,
+        report,
         json,
-        f"{predictions.num_rows:,} predictions for {len(selection):,} images: {out}",
+        f"{report.predictions:,} predictions for {report.images:,} images: {report.out}",
     )

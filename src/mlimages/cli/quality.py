@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -32,18 +32,20 @@ def quality(
     Example: mlimages quality DB --predictions predictions.parquet --out quality/
 
     Args:
-        predictions: A table that `mlimages predict` wrote; it finds doubtful and missing tags.
+        predictions: What `mlimages predict` wrote: a file, a folder or a pattern; it finds
+            doubtful and missing tags.
         out: A new folder for a page with photos (where packed), and the report as JSON.
         limit: How many of each kind are listed.
         include_sensitive: Also list what is about sensitive categories.
     """
     from mlimages.database import Database
     from mlimages.errors import InputError
+    from mlimages.labels.prediction_files import PredictionFiles
 
     if limit < 1:
         raise InputError("limit", f"{limit}", "use 1 or more")
     database = Database.open(db)
-    found = _open(predictions) if predictions is not None else None
+    found = PredictionFiles(predictions).dataset() if predictions is not None else None
     report = database.quality(found, limit=limit, include_sensitive=include_sensitive)
     text = _text(report)
     if out is not None:
@@ -52,21 +54,6 @@ def quality(
         write_quality(database, report, out)
         text += f"\n\npage: {out / 'index.html'}"
     emit(report, json, text)
-
-
-def _open(path: Path) -> Any:
-    import pyarrow as pa
-    from pyarrow import dataset
-
-    from mlimages.errors import InputError
-
-    action = "name a table that `mlimages predict` wrote"
-    if not path.is_file():
-        raise InputError(path, "no such file", action)
-    try:
-        return dataset.dataset(path, format="parquet")
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(path, f"not a Parquet table ({error})", action) from None
 
 
 def _text(report: QualityReport) -> str:

@@ -22,7 +22,7 @@ def train(
     recipe: str | None = None,
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE ...")] = (),
     split: str | None = None,
-    part: Literal["all", "multi", "single"] | None = None,
+    subset: Literal["all", "multi", "single"] | None = None,
     device: str | None = None,
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,
@@ -38,7 +38,7 @@ def train(
         recipe: Name of a recipe (paper, released, photos, photos-bce, scenes) or a .toml file.
         set: Settings that differ from the recipe, such as optimizer.learning_rate=0.02.
         split: Split to train on; the recipe's when left out ("train").
-        part: Images of multi-label sources, of single-label sources, or all.
+        subset: Images of multi-label sources, of single-label sources, or all.
         device: auto, cpu or cuda.
         resume: Continue the run in --out, with its own recipe unless one is named.
     """
@@ -53,7 +53,7 @@ def train(
         raise UsageError(
             "mlimages train", "no recipe", "add --recipe photos, or see mlimages train --help"
         )
-    options = {"data.split": split, "data.part": part, "hardware.device": device}
+    options = {"data.split": split, "data.part": subset, "hardware.device": device}
     # Quoted: a split may be called 2012 or true.
     changes = [
         f"{key}={dumps(value, ensure_ascii=False)}"

@@ -13,57 +13,39 @@ one of its batch or somebody who killed the process.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from types import TracebackType
 
 from mlimages.errors import MlimagesError
 from mlimages.images.preparation import Verified
 from mlimages.images.rejection import Reason
 from mlimages.images.settings import ImageSettings
-from mlimages.images.verification_worker import COUNT, READY, RECORD, unpack_result
+from mlimages.images.verification_process import (
+    BATCHES_IN_FLIGHT,
+    Job,
+    Worker,
+    start_worker,
+    stop_worker,
+)
+from mlimages.images.verification_worker import READY, RECORD, unpack_result
 
 __all__ = ["ImageSettings", "Verified", "Verifier"]
 
 SECONDS = 30.0
 _BATCH_IMAGES, _BATCH_BYTES = 64, 1 << 19
-_BATCHES_IN_FLIGHT = 2
+# A process that is busy is handed its next batch once that is worth a message.
+_WORTH_IMAGES, _WORTH_BYTES = 32, 1 << 18
+_NEVER = 1 << 62
 _RECEIVE_BYTES = 1 << 20
 _START_SECONDS = 120.0
 _STARTS = 3  # in a row that may fail before it is no accident
-
-
-@dataclass
-class _Job:
-    """An image that was submitted."""
-
-    data: bytes
-    future: Future[Verified]
-    failures: int = 0
-
-
-@dataclass
-class _Worker:
-    """A process, with what it was sent and what it has answered so far."""
-
-    process: subprocess.Popen[bytes]
-    connection: socket.socket
-    ready: bool = False
-    progress: float = field(default_factory=time.monotonic)  # when it last said anything
-    batches: deque[deque[_Job]] = field(default_factory=deque)  # sent, not answered
-    outgoing: deque[memoryview] = field(default_factory=deque)
-    incoming: bytearray = field(default_factory=bytearray)
 
 
 class Verifier:
@@ -92,11 +74,13 @@ class Verifier:
         self._seconds, self._function = seconds, function
         self._options = {"settings": self.settings.to_dict(), "md5": md5, "seconds": seconds}
         self._lock = threading.Lock()
-        self._waiting: deque[_Job] = deque()
-        self._alone: deque[_Job] = deque()  # to be tried once more
-        self._asleep = self._closed = False
+        self._waiting: deque[Job] = deque()
+        self._alone: deque[Job] = deque()  # to be tried once more
+        self._waiting_bytes = 0
+        self._closed = False
+        self._wake_at = 1  # images that wait, or as many bytes as are worth it, wake the thread
         self._failed_starts = 0
-        self._running: list[_Worker] = []
+        self._running: list[Worker] = []
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._woken.setblocking(False)
@@ -120,7 +104,7 @@ class Verifier:
         The future gives a result for whatever bytes; it raises MlimagesError only when no process
         can be started at all, and is cancelled by `close`.
         """
-        job = _Job(data, Future())
+        job = Job(data, Future())
         with self._lock:
             if self._closed:
                 raise RuntimeError("this verifier is closed")
@@ -128,7 +112,12 @@ class Verifier:
                 self._thread = threading.Thread(target=self._serve, name="verify", daemon=True)
                 self._thread.start()
             self._waiting.append(job)
-            wake, self._asleep = self._asleep, False
+            self._waiting_bytes += len(data)
+            wake = len(self._waiting) >= self._wake_at or (
+                self._wake_at == _WORTH_IMAGES and self._waiting_bytes >= _WORTH_BYTES
+            )
+            if wake:
+                self._wake_at = _NEVER
         if wake:
             self._wake.send(b"\0")
         return job.future
@@ -168,7 +157,7 @@ class Verifier:
         jobs = [*self._alone, *self._waiting]
         for worker in self._running:
             jobs += [job for batch in worker.batches for job in batch]
-            _stop(worker)
+            stop_worker(worker)
         for job in jobs:
             if error is None:
                 job.future.cancel()
@@ -183,38 +172,45 @@ class Verifier:
         while len(self._running) < self.workers and starting < waiting:
             self._start()
             starting += 1
-        for room in range(1, _BATCHES_IN_FLIGHT + 1):
+        for room in range(1, BATCHES_IN_FLIGHT + 1):
             for worker in self._running:
-                if worker.ready and len(worker.batches) < room and (batch := self._next_batch()):
+                if (
+                    worker.ready
+                    and len(worker.batches) < room
+                    and (batch := self._next_batch(room))
+                ):
                     self._send(worker, batch)
+        held = [len(worker.batches) for worker in self._running if worker.ready]
         with self._lock:
-            ready = [worker for worker in self._running if worker.ready]
-            busy = all(len(worker.batches) >= _BATCHES_IN_FLIGHT for worker in ready)
-            self._asleep = not self._waiting or (busy and len(self._running) == self.workers)
+            if len(self._running) < self.workers or 0 in held:
+                self._wake_at = 1
+            else:  # what processes say wakes the thread, too
+                self._wake_at = _WORTH_IMAGES if 1 in held else _NEVER
 
-    def _next_batch(self) -> deque[_Job]:
+    def _next_batch(self, room: int) -> deque[Job]:
         with self._lock:
             if self._alone:
                 return deque([self._alone.popleft()])
+            few = len(self._waiting) < _WORTH_IMAGES and self._waiting_bytes < _WORTH_BYTES
+            if room > 1 and few:
+                return deque()
             # An equal share for all, so that the last images do not queue behind one process.
-            share = -(-len(self._waiting) // (_BATCHES_IN_FLIGHT * self.workers))
-            batch: deque[_Job] = deque()
+            share = -(-len(self._waiting) // (BATCHES_IN_FLIGHT * self.workers))
+            batch: deque[Job] = deque()
             size = 0
             while self._waiting and len(batch) < min(share, _BATCH_IMAGES) and size < _BATCH_BYTES:
                 batch.append(self._waiting.popleft())
                 size += len(batch[-1].data)
+            self._waiting_bytes -= size
         return batch
 
-    def _send(self, worker: _Worker, batch: deque[_Job]) -> None:
+    def _send(self, worker: Worker, batch: deque[Job]) -> None:
         if not worker.batches:
             worker.progress = time.monotonic()
-        worker.batches.append(batch)
-        lengths = struct.pack(f"<{len(batch)}Q", *(len(job.data) for job in batch))
-        worker.outgoing.append(memoryview(COUNT.pack(len(batch)) + lengths))
-        worker.outgoing.extend(memoryview(job.data) for job in batch if job.data)
+        worker.load(batch)
         self._write(worker)
 
-    def _attend(self, worker: _Worker, events: int) -> None:
+    def _attend(self, worker: Worker, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self._write(worker)
         if events & selectors.EVENT_READ:
@@ -231,7 +227,7 @@ class Verifier:
             else:
                 self._bury(worker)
 
-    def _write(self, worker: _Worker) -> None:
+    def _write(self, worker: Worker) -> None:
         try:
             while worker.outgoing:
                 parts = [worker.outgoing[i] for i in range(min(len(worker.outgoing), 256))]
@@ -249,7 +245,7 @@ class Verifier:
         if self._selector.get_key(worker.connection).events != events:
             self._selector.modify(worker.connection, events, worker)
 
-    def _take_in(self, worker: _Worker) -> None:
+    def _take_in(self, worker: Worker) -> None:
         """Resolve the futures of all results that have come in whole."""
         incoming, position = worker.incoming, 0
         if not worker.ready:
@@ -275,11 +271,11 @@ class Verifier:
             elif not worker.ready and now - worker.progress > _START_SECONDS:
                 self._bury(worker)
 
-    def _bury(self, worker: _Worker, hung: bool = False) -> None:
+    def _bury(self, worker: Worker, hung: bool = False) -> None:
         """Remove a process that died, or hangs; its images are tried elsewhere."""
         self._running.remove(worker)
         self._selector.unregister(worker.connection)
-        code = _stop(worker)
+        code = stop_worker(worker)
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= _STARTS:
@@ -304,33 +300,9 @@ class Verifier:
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "mlimages.images.verification_worker"]
-        arguments = [str(theirs.fileno()), self._function, json.dumps(self._options)]
-        # Imports as this process has them; decoders need no threads of a library's own.
-        path = os.pathsep.join(place or os.getcwd() for place in sys.path)
-        environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env=environment | {"OMP_NUM_THREADS": "1"},
-            process_group=0,  # Ctrl-C is for the parent
-        )
-        theirs.close()
-        ours.setblocking(False)
-        worker = _Worker(process, ours)
+        worker = start_worker(self._function, self._options)
         self._running.append(worker)
-        self._selector.register(ours, selectors.EVENT_READ, worker)
-
-
-def _stop(worker: _Worker) -> int:
-    """Kill a process, unless it has died, and return its exit code."""
-    worker.connection.close()
-    if worker.process.poll() is None:
-        worker.process.kill()
-    return worker.process.wait()
+        self._selector.register(worker.connection, selectors.EVENT_READ, worker)
 
 
 def _drain(connection: socket.socket) -> None:

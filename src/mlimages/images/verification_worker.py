@@ -3,7 +3,8 @@
 It holds nothing but the images in hand, cannot grow or compute without bound, and answers in
 records of fixed form: what a decoder's bug could make of it is never unpickled by its parent.
 
-Request:  count uint32, lengths uint64 [count], the images' bytes.
+Request:  HEAD, lengths uint64 [count], and the images' bytes where they are not in a slot of the
+    memory that both processes share.
 Response: for each image a RECORD, then `length` bytes of the result where they are not those of
     the image itself.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import mmap
 import os
 import resource
 import signal
@@ -26,7 +28,8 @@ from mlimages.images.preparation import Verified
 from mlimages.images.rejection import Reason
 from mlimages.images.settings import ImageSettings
 
-COUNT = struct.Struct("<I")
+HEAD = struct.Struct("<Ii")  # count of images; the slot that holds their bytes, or -1
+SLOT_BYTES = 2 << 20
 # Place of the reason in REASONS, of the format in FORMATS, whether the bytes are those that came,
 # whether there is an MD5, width, height, CRC-32, length of the bytes that follow, MD5.
 RECORD = struct.Struct("<BBBBIIIQ16s")
@@ -44,6 +47,7 @@ _SPARE_BYTES = 512 << 20
 def main() -> None:
     """Serve on an inherited socket until its other end is closed."""
     descriptor, function, options = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    memory = map_slots(int(sys.argv[4]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings, seconds = ImageSettings.from_dict(options["settings"]), options["seconds"]
     module, name = function.split(":")
@@ -54,7 +58,7 @@ def main() -> None:
     # From here on what native decoders print about bad files is of no use to anybody.
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
-    while images := _receive_images(connection):
+    while images := _receive_images(connection, memory):
         _limit_time(seconds * len(images))
         _answer(connection, images, lambda data: prepare(data, settings, md5=options["md5"]))
 
@@ -91,13 +95,18 @@ def _answer(
     connection.sendall(b"".join(response))
 
 
-def _receive_images(connection: socket.socket) -> list[bytes]:
-    head = _receive(connection, COUNT.size)
-    if len(head) < COUNT.size:
-        return []
-    (count,) = COUNT.unpack(head)
+def map_slots(descriptor: int) -> memoryview:
+    """The shared memory behind a descriptor; none where there is no descriptor."""
+    return memoryview(mmap.mmap(descriptor, 0) if descriptor >= 0 else b"")
+
+
+def _receive_images(connection: socket.socket, memory: memoryview) -> list[bytes]:
+    count, slot = HEAD.unpack(_receive(connection, HEAD.size))
     lengths = struct.unpack(f"<{count}Q", _receive(connection, 8 * count))
-    whole = memoryview(_receive(connection, sum(lengths)))
+    if slot < 0:
+        whole = memoryview(_receive(connection, sum(lengths)))
+    else:
+        whole = memory[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
     images, position = [], 0
     for length in lengths:
         images.append(bytes(whole[position : position + length]))

@@ -8,6 +8,7 @@ text: "0-99 105 107-200". Parquet keeps it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -22,15 +23,52 @@ _RANGES = re.compile(rb"(\d{1,10}(-\d{1,10})?( |$))*")
 def record_rows(predictions: pa.Table, rows: ArrayLike) -> pa.Table:
     """The table, with the rows of all images that were looked at in its metadata."""
     seen = np.unique(np.asarray(rows, dtype=np.int64))
-    breaks = np.flatnonzero(np.diff(seen) > 1)
-    firsts = seen[np.concatenate([[0], breaks + 1])] if len(seen) else seen
-    lasts = seen[np.concatenate([breaks, [-1]])] if len(seen) else seen
-    ranges = (
-        str(first) if first == last else f"{first}-{last}"
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
+    text = _text(seen, seen)
+    return predictions.replace_schema_metadata(
+        {**(predictions.schema.metadata or {}), ROWS_KEY: text}
     )
-    metadata = {**(predictions.schema.metadata or {}), ROWS_KEY: " ".join(ranges).encode()}
-    return predictions.replace_schema_metadata(metadata)
+
+
+def united_rows(schemas: Iterable[pa.Schema]) -> bytes | None:
+    """The list of rows of several tables together; None when one of them has none.
+
+    Raises:
+        InputError: a list cannot be read.
+    """
+    firsts, lasts = [], []
+    for schema in schemas:
+        text = (schema.metadata or {}).get(ROWS_KEY)
+        if text is None:
+            return None
+        for first, last in _ranges(text):
+            firsts.append(first)
+            lasts.append(last)
+    order = np.argsort(firsts, kind="stable")
+    begin, end = np.array(firsts, np.int64)[order], np.array(lasts, np.int64)[order]
+    return _text(begin, np.maximum.accumulate(end))
+
+
+def _text(firsts: NDArray[np.int64], lasts: NDArray[np.int64]) -> bytes:
+    """Ranges in text, those that touch as one.
+
+    Args:
+        firsts: int64 [ranges], ascending.
+        lasts: int64 [ranges], ascending.
+    """
+    begins = np.ones(len(firsts), dtype=bool)
+    begins[1:] = firsts[1:] > lasts[:-1] + 1
+    first = firsts[begins]
+    last = lasts[np.append(np.flatnonzero(begins)[1:] - 1, len(lasts) - 1)] if len(lasts) else lasts
+    ranges = zip(first.tolist(), last.tolist(), strict=True)
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges).encode()
+
+
+def _ranges(text: bytes) -> Iterator[tuple[int, int]]:
+    if not _RANGES.fullmatch(text):
+        raise InputError("predictions", "their list of rows is damaged", "predict again")
+    for part in text.split():
+        first, _, last = part.partition(b"-")
+        yield int(first), int(last or first)
 
 
 def recorded_rows(schema: pa.Schema, num_rows: int) -> NDArray[np.bool_] | None:
@@ -46,16 +84,13 @@ def recorded_rows(schema: pa.Schema, num_rows: int) -> NDArray[np.bool_] | None:
     text = (schema.metadata or {}).get(ROWS_KEY)
     if text is None:
         return None
-    if not _RANGES.fullmatch(text):
-        raise InputError("predictions", "their list of rows is damaged", "predict again")
     seen = np.zeros(num_rows, dtype=bool)
-    for part in text.split():
-        first, _, last = part.partition(b"-")
-        if int(last or first) >= num_rows:
+    for first, last in _ranges(text):
+        if last >= num_rows:
             raise InputError(
                 "predictions",
-                f"are of row {int(last or first)}, outside 0..{num_rows - 1}",
+                f"are of row {last}, outside 0..{num_rows - 1}",
                 "predict again on this database",
             )
-        seen[int(first) : int(last or first) + 1] = True
+        seen[first : last + 1] = True
     return seen

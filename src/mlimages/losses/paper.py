@@ -26,8 +26,8 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from mlimages.losses.base import TagLoss
 from mlimages.losses.targets import UNKNOWN, SparseTargets
 
 POSITIVE_FLOOR = 0.01
@@ -35,7 +35,7 @@ NEGATIVE_FLOOR = {"paper": 0.01, "code": 0.001}
 LOSS_STREAM = 1  # keeps these random numbers apart from others keyed by the same seed
 
 
-class PaperLoss(nn.Module):
+class PaperLoss(TagLoss):
     """The adaptive loss; its counters are buffers, so they are saved and restored with it.
 
     Args:
@@ -63,10 +63,8 @@ class PaperLoss(nn.Module):
         status_threshold: float = 0.7,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
+        super().__init__(num_classes, reduction)
         self.variant = variant
-        self.scale = 1.0 if reduction == "sum" else 1.0 / num_classes
         self.positive_weight = positive_weight
         self.keep_negatives = keep_negatives
         self.status_threshold = status_threshold
@@ -75,7 +73,6 @@ class PaperLoss(nn.Module):
         self.register_buffer("neg_t", torch.zeros(num_classes, dtype=torch.int64))
         self._columns = torch.zeros(0, dtype=torch.int64)  # categories with a weight above 0
         self._weights = torch.zeros(0, dtype=torch.float64)  # and these weights
-        self._batch_size = 0
 
     def begin_step(self, targets: SparseTargets, step: int) -> None:
         """Count the categories of a whole effective batch and set this step's weights.
@@ -87,7 +84,7 @@ class PaperLoss(nn.Module):
         weights = self._weigh(targets, self._kept(step))
         self._columns = weights.nonzero().squeeze(1)
         self._weights = weights[self._columns]
-        self._batch_size = len(targets)
+        super().begin_step(targets, step)
 
     def forward(self, logits: torch.Tensor, targets: SparseTargets) -> torch.Tensor:
         """The part of the step's loss that comes from some of its images; the parts add up.

@@ -1,8 +1,5 @@
 """Precision, recall and F1 of the top 5 and 10, and average precision, for multi-label predictions.
 
-Every image counts as a negative of every category it is not tagged with ("closed-world"): with
-incomplete tags the numbers are too low, the same for all models.
-
 - Instance level, top k: P = mean of |T & K| / k and R = mean of |T & K| / |T| over the images with
   at least one tag, where T are an image's tags and K its k highest scores.
 - Class level, top k: for each category P = hits / times predicted (0 when never) and R = hits /
@@ -12,246 +9,260 @@ incomplete tags the numbers are too low, the same for all models.
   distinct scores, as scikit-learn and torchmetrics compute it: tied scores enter together, so a
   constant score has the category's prevalence. Macro: mean over the categories with enough
   positives. Micro: over all image-category pairs of these same categories.
+
+Every average precision says what its negatives are. "closed-world": every category that an image is
+not tagged with; with incomplete tags the numbers are too low, the same for all models. "verified":
+only where someone said that the category is absent. "exhaustive": only where the silence of a
+source that names all of its categories says so.
+
+Scores arrive in batches, and on several ranks; the result is the same, exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
+from mlimages.metrics.counting import Thresholds, count_all_scores, count_scores
+from mlimages.metrics.pairs import Pairs, PairStore, count_pairs
+from mlimages.metrics.results import MultilabelResult, Negatives, TopScores
+from mlimages.metrics.scores import MEMORY_BYTES, ScoreStore
+from mlimages.metrics.top import top_indices
+
 TOP = (5, 10)
-NEGATIVES = "closed-world"
-# Numbers worked on at once: blocks of columns, and chunks of the flattened matrix.
-BLOCK_VALUES = 1 << 24
 
 
-@dataclass(frozen=True)
-class TopScores:
-    """Precision, recall and F1 (from the averaged two) of the k highest scores."""
+class Ranks(Protocol):
+    """The processes among which the images of an evaluation are divided."""
 
-    precision: float
-    recall: float
-    f1: float
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """The sum of everyone's array, on all."""
 
-    @classmethod
-    def of(cls, precision: float, recall: float) -> TopScores:
-        """Complete P and R with their harmonic mean."""
-        total = precision + recall
-        return cls(precision, recall, 2 * precision * recall / total if total > 0 else 0.0)
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Everyone's array, one after the other, on all."""
 
 
-@dataclass(frozen=True)
-class MultilabelResult:
-    """All measures of one model on one set of images.
+class OneProcess:
+    """No other ranks."""
 
-    Attributes:
-        images: number of images.
-        categories: number of categories in the macro mean, those with `minimum_positives`.
-        minimum_positives: positives a category needs to enter macro and micro mAP.
-        instance: by "top5" and "top10", averaged over images.
-        per_class: by "top5" and "top10", averaged over categories.
-        map_macro, map_micro: mean average precision; NaN when no category has enough positives.
-        average_precision: [all categories], NaN where there is no positive.
-        support: positives of each category.
-        negatives: what counts as a negative; always "closed-world" here.
-    """
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """The array itself."""
+        return array
 
-    images: int
-    categories: int
-    minimum_positives: int
-    instance: dict[str, TopScores]
-    per_class: dict[str, TopScores]
-    map_macro: float
-    map_micro: float
-    average_precision: np.ndarray = field(repr=False)
-    support: np.ndarray = field(repr=False)
-    negatives: str = NEGATIVES
-
-    def summary(self) -> dict[str, float | int | str]:
-        """The headline numbers under flat names, for logs and tables."""
-        numbers: dict[str, float | int | str] = {
-            "images": self.images,
-            "categories": self.categories,
-            "minimum_positives": self.minimum_positives,
-            "negatives": self.negatives,
-            "map_macro": self.map_macro,
-            "map_micro": self.map_micro,
-        }
-        for level, scores in (("instance", self.instance), ("class", self.per_class)):
-            for top, values in scores.items():
-                numbers[f"{level}_precision_{top}"] = values.precision
-                numbers[f"{level}_recall_{top}"] = values.recall
-                numbers[f"{level}_f1_{top}"] = values.f1
-        return numbers
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """The array itself."""
+        return array
 
 
 class MultilabelMetrics:
     """Collects scores batch by batch, then computes every measure.
 
-    All scores are kept as float32: 4 bytes x images x categories (5 MB for 2,500 images of 500
-    categories, 4 GB for the 88,739 validation images of all 11,166).
+    Top-k measures are counted as batches come. All scores are kept for the average precision:
+    beyond `memory_bytes` in a temporary file (4 bytes x images x categories).
 
     Args:
         num_categories: columns of the scores.
         minimum_positives: positives that a category needs to enter macro and micro mAP.
+        negatives: what counts as a negative; see the module.
+        exhaustive: bool [groups, num_categories], of which categories the silence about the images
+            of a group says that they are absent; for "exhaustive".
+        ranks: the processes that each measure a part of the images.
+        memory_bytes: of scores.
     """
 
-    def __init__(self, num_categories: int, minimum_positives: int = 1) -> None:
+    def __init__(
+        self,
+        num_categories: int,
+        minimum_positives: int = 1,
+        negatives: Negatives = "closed-world",
+        exhaustive: np.ndarray | None = None,
+        ranks: Ranks | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        if (negatives == "exhaustive") != (exhaustive is not None):
+            raise ValueError("negatives are exhaustive where `exhaustive` says of what")
         self.num_categories = num_categories
         self.minimum_positives = max(1, minimum_positives)
-        self._scores: list[np.ndarray] = []
-        self._rows: list[np.ndarray] = []
-        self._categories: list[np.ndarray] = []
-        self._images = 0
+        self.negatives: Negatives = negatives
+        self._exhaustive = exhaustive
+        self._ranks = ranks or OneProcess()
+        self._store = ScoreStore(num_categories, memory_bytes)
+        self._tags = PairStore()
+        self._absent = PairStore()
+        self._groups: list[np.ndarray] = []
+        self._tagged = 0
+        self._sums = {k: np.zeros(2) for k in TOP}  # of precision and recall over images
+        self._hits = {k: np.zeros(num_categories, np.int64) for k in TOP}
+        self._predicted = {k: np.zeros(num_categories, np.int64) for k in TOP}
 
-    def update(self, scores: np.ndarray, indptr: np.ndarray, categories: np.ndarray) -> None:
+    def update(
+        self,
+        scores: np.ndarray,
+        indptr: np.ndarray,
+        categories: np.ndarray,
+        absent: tuple[np.ndarray, np.ndarray] | None = None,
+        group: np.ndarray | None = None,
+    ) -> None:
         """Add a batch.
 
         Args:
             scores: [B, num_categories], finite; higher means more likely.
             indptr: [B + 1]; tags of image i are categories[indptr[i]:indptr[i + 1]].
             categories: the tags, columns of `scores`, without repeats within an image.
+            absent: the same two arrays for what someone said is absent; for "verified".
+            group: int [B], the row of `exhaustive` that holds for each image.
 
         Raises:
-            ValueError: shapes disagree, or a score is NaN.
+            ValueError: shapes disagree, a score is NaN, or what the negatives need is missing.
         """
         if scores.shape != (len(indptr) - 1, self.num_categories):
             expected = (len(indptr) - 1, self.num_categories)
             raise ValueError(f"scores have the shape {scores.shape}, expected {expected}")
         if np.isnan(scores).any():
             raise ValueError("a score is NaN")
-        counts = np.diff(indptr)
-        self._scores.append(np.asarray(scores, dtype=np.float32))
-        self._rows.append(np.repeat(np.arange(len(counts)) + self._images, counts))
-        self._categories.append(np.asarray(categories[indptr[0] : indptr[-1]], dtype=np.int64))
-        self._images += len(counts)
+        if (self.negatives == "verified") != (absent is not None):
+            raise ValueError("`absent` is for verified negatives, which need it")
+        if (self.negatives == "exhaustive") != (group is not None):
+            raise ValueError("`group` is for exhaustive negatives, which need it")
+        scores = scores if scores.dtype == np.float32 else scores.astype(np.float32)
+        first = self._store.num_images
+        rows, tags = self._tags.add(scores, indptr, categories, first)
+        if absent is not None:
+            self._absent.add(scores, *absent, first)
+        if group is not None:
+            self._groups.append(np.asarray(group, np.int64))
+        if self.negatives == "verified":  # only scores of entries are ever looked at
+            self._store.num_images += len(scores)
+        else:
+            self._store.append(scores)
+        self._count_top(scores, rows, tags)
 
     def compute(self) -> MultilabelResult:
         """All measures over everything added; raises ValueError when nothing was."""
-        if self._images == 0:
+        images = int(self._ranks.sum(np.array(self._store.num_images)))
+        if images == 0:
             raise ValueError("no images were added")
-        rows, categories = np.concatenate(self._rows), np.concatenate(self._categories)
+        local = self._tags.joined()
+        categories = self._ranks.gather(local.categories)
+        scores = self._ranks.gather(local.scores)
         support = np.bincount(categories, minlength=self.num_categories)
         enough = support >= self.minimum_positives
-        precisions = self._average_precisions(rows, categories, support)
-        instance, per_class = {}, {}
-        for k in TOP:
-            instance[f"top{k}"], per_class[f"top{k}"] = self._top(k, rows, categories, support)
+        thresholds = Thresholds(categories, scores, self.num_categories)
+        precisions = self._average_precisions(thresholds, local)
+        instance, per_class = self._top(support)
         return MultilabelResult(
-            self._images,
+            images,
             int(enough.sum()),
             self.minimum_positives,
             instance,
             per_class,
             float(precisions[enough].mean()) if enough.any() else float("nan"),
-            self._micro(rows, categories, enough),
+            self._micro(categories, scores, enough, local),
             precisions,
             support,
+            self.negatives,
+            self._negative_support(support, images, local),
         )
 
-    def _average_precisions(
-        self, rows: np.ndarray, categories: np.ndarray, support: np.ndarray
-    ) -> np.ndarray:
-        order = np.argsort(categories, kind="stable")
-        rows_by_category = np.split(rows[order], np.cumsum(support)[:-1])
-        result = np.full(self.num_categories, np.nan)
-        for start, block in self._column_blocks():
-            for offset, column in enumerate(block):
-                positive_rows = rows_by_category[start + offset]
-                if len(positive_rows):
-                    result[start + offset] = average_precision(column, positive_rows)
-        return result
+    def _average_precisions(self, thresholds: Thresholds, local: Pairs) -> np.ndarray:
+        counts = self._ranks.sum(self._count(thresholds, local))
+        above = thresholds.at_least(thresholds.positives)
+        sums = np.concatenate(
+            [[0], np.cumsum(thresholds.positives * above / thresholds.at_least(counts))]
+        )
+        totals = np.diff(np.concatenate([[0], np.cumsum(thresholds.positives)])[thresholds.offsets])
+        with np.errstate(invalid="ignore"):
+            return np.diff(sums[thresholds.offsets]) / totals
 
-    def _column_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(first category, scores [categories, images]) for some categories at a time."""
-        width = max(1, BLOCK_VALUES // self._images)
-        for start in range(0, self.num_categories, width):
-            parts = [scores[:, start : start + width] for scores in self._scores]
-            yield start, np.ascontiguousarray(np.concatenate(parts).T)
+    def _count(self, thresholds: Thresholds, local: Pairs) -> np.ndarray:
+        """Scores at each threshold up to the next: of positives, and of what counts as negative."""
+        if self.negatives == "closed-world":
+            return count_scores(self._store, thresholds)
+        if self.negatives == "verified":
+            absent = self._absent.joined()
+            return count_pairs(thresholds, local) + count_pairs(thresholds, absent)
+        group = self._group()
+        counts = count_scores(self._store, thresholds, self._exhaustive, group)
+        return counts + count_pairs(thresholds, local.where(~self._is_exhaustive(local, group)))
 
-    def _micro(self, rows: np.ndarray, categories: np.ndarray, enough: np.ndarray) -> float:
-        chosen = enough[categories]
-        if not chosen.any():
+    def _micro(
+        self, categories: np.ndarray, scores: np.ndarray, enough: np.ndarray, local: Pairs
+    ) -> float:
+        chosen = scores[enough[categories]]
+        if not len(chosen):
             return float("nan")
-        positives = self._gather(rows[chosen], categories[chosen])
-        thresholds = np.unique(positives)
-        at_least = np.zeros(len(thresholds), dtype=np.int64)
-        for scores in self._scores:
-            for part in np.array_split(scores, max(1, scores.size // BLOCK_VALUES)):
-                # A score counts for every threshold up to it.
-                below = np.searchsorted(thresholds, part[:, enough].ravel(), side="right")
-                counts = np.bincount(below, minlength=len(thresholds) + 1)
-                at_least += counts[::-1].cumsum()[::-1][1:]
-        return _mean_precision(np.sort(positives), thresholds, at_least)
+        # One category that stands for all.
+        together = Thresholds(np.zeros(len(chosen), np.int64), chosen, 1)
+        mine = local.where(enough[local.categories])
+        if self.negatives == "verified":
+            absent = self._absent.joined()
+            absent = absent.where(enough[absent.categories])
+            counts = sum(count_pairs(together, part.as_one()) for part in (mine, absent))
+        elif self.negatives == "closed-world":
+            counts = count_all_scores(self._store, together.values, enough)
+        else:
+            group = self._group()
+            counts = count_all_scores(self._store, together.values, enough, self._exhaustive, group)
+            mine = mine.where(~self._is_exhaustive(mine, group))
+            counts = counts + count_pairs(together, mine.as_one())
+        counts = self._ranks.sum(np.asarray(counts))
+        above = together.at_least(together.positives) / together.at_least(counts)
+        return float((together.positives * above).sum() / len(chosen))
 
-    def _gather(self, rows: np.ndarray, categories: np.ndarray) -> np.ndarray:
-        starts = np.cumsum([0] + [len(scores) for scores in self._scores])
-        batch = np.searchsorted(starts, rows, side="right") - 1
-        values = np.empty(len(rows), dtype=np.float32)
-        for number, scores in enumerate(self._scores):
-            here = batch == number
-            values[here] = scores[rows[here] - starts[number], categories[here]]
-        return values
+    def _negative_support(self, support: np.ndarray, images: int, local: Pairs) -> np.ndarray:
+        if self.negatives == "closed-world":
+            return images - support
+        if self.negatives == "verified":
+            absent = self._absent.joined().categories
+            return self._ranks.sum(np.bincount(absent, minlength=self.num_categories))
+        assert self._exhaustive is not None
+        group = self._group()
+        sizes = np.bincount(group, minlength=len(self._exhaustive))
+        known = (sizes[:, None] * self._exhaustive).sum(0)
+        both = local.where(self._is_exhaustive(local, group)).categories
+        return self._ranks.sum(known - np.bincount(both, minlength=self.num_categories))
 
-    def _top(
-        self, k: int, rows: np.ndarray, categories: np.ndarray, support: np.ndarray
-    ) -> tuple[TopScores, TopScores]:
-        predicted = np.zeros(self.num_categories, dtype=np.int64)
-        hit = np.zeros(len(rows), dtype=bool)
-        bounds = np.searchsorted(rows, np.cumsum([0] + [len(scores) for scores in self._scores]))
-        first = 0
-        for number, scores in enumerate(self._scores):
-            chosen = top_k(scores, k)
-            predicted += chosen.sum(0)
-            tags = slice(bounds[number], bounds[number + 1])
-            hit[tags] = chosen[rows[tags] - first, categories[tags]]
-            first += len(scores)
-        tagged = np.bincount(rows, minlength=self._images)
-        hits = np.bincount(rows[hit], minlength=self._images)[tagged > 0]
-        tagged = tagged[tagged > 0]
-        if len(tagged) == 0:
-            return TopScores.of(0.0, 0.0), TopScores.of(0.0, 0.0)
-        instance = TopScores.of(float((hits / k).mean()), float((hits / tagged).mean()))
+    def _group(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.int64), *self._groups])
+
+    def _is_exhaustive(self, entries: Pairs, group: np.ndarray) -> np.ndarray:
+        assert self._exhaustive is not None
+        return self._exhaustive[group[entries.rows], entries.categories]
+
+    def _count_top(self, scores: np.ndarray, rows: np.ndarray, tags: np.ndarray) -> None:
+        tagged = np.bincount(rows, minlength=len(scores))
+        has_tags = tagged > 0
+        self._tagged += int(has_tags.sum())
+        top = top_indices(scores, max(TOP))  # [B, 10], the highest first
+        width = self.num_categories
+        keys = np.sort(rows * width + tags)
+        wanted = np.arange(len(scores))[:, None] * width + top
+        place = np.searchsorted(keys, wanted)
+        hit = np.zeros(top.shape, dtype=bool)
+        if len(keys):
+            hit = keys[np.minimum(place, len(keys) - 1)] == wanted
+        for k in TOP:
+            hits = hit[:, :k].sum(1)[has_tags]
+            self._sums[k] += (hits / k).sum(), (hits / tagged[has_tags]).sum()
+            self._predicted[k] += np.bincount(top[:, :k].ravel(), minlength=width)
+            self._hits[k] += np.bincount(top[:, :k][hit[:, :k]], minlength=width)
+
+    def _top(self, support: np.ndarray) -> tuple[dict[str, TopScores], dict[str, TopScores]]:
+        instance, per_class = {}, {}
+        tagged = int(self._ranks.sum(np.array(self._tagged)))
         present = support > 0
-        class_hits = np.bincount(categories[hit], minlength=self.num_categories)[present]
-        precision = class_hits / np.maximum(predicted[present], 1)
-        recall = class_hits / support[present]
-        return instance, TopScores.of(float(precision.mean()), float(recall.mean()))
-
-
-def average_precision(scores: np.ndarray, positive_rows: np.ndarray) -> float:
-    """Average precision of one category, tied scores entering together.
-
-    At a positive's score the precision is (positives scored at least so) / (all scored so), and
-    the average over positives is the area under the steps.
-
-    Args:
-        scores: [images].
-        positive_rows: indices of the positives, at least one.
-    """
-    thresholds, counts = np.unique(scores[positive_rows], return_counts=True)
-    at_least = len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
-    return _mean_precision(np.repeat(thresholds, counts), thresholds, at_least)
-
-
-def _mean_precision(positives: np.ndarray, thresholds: np.ndarray, at_least: np.ndarray) -> float:
-    """Mean over the sorted positive scores of (positives >= it) / (scores >= it)."""
-    place = np.searchsorted(thresholds, positives)
-    positives_at_least = len(positives) - np.searchsorted(positives, thresholds, side="left")
-    return float((positives_at_least / at_least)[place].mean())
-
-
-def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """bool [B, C]: each row's k highest scores (or all); of ties the lowest indices."""
-    if k >= scores.shape[1]:
-        return np.ones(scores.shape, dtype=bool)
-    kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-    chosen = scores > kth
-    tied = scores == kth
-    room = k - chosen.sum(1, keepdims=True)
-    return chosen | (tied & (np.cumsum(tied, axis=1) <= room))
+        for k in TOP:
+            precision, recall = self._ranks.sum(self._sums[k]) / max(1, tagged)
+            instance[f"top{k}"] = TopScores.of(float(precision), float(recall))
+            hits, predicted = self._ranks.sum(self._hits[k]), self._ranks.sum(self._predicted[k])
+            if not present.any():
+                per_class[f"top{k}"] = TopScores.of(0.0, 0.0)
+                continue
+            precisions = hits[present] / np.maximum(predicted[present], 1)
+            recalls = hits[present] / support[present]
+            per_class[f"top{k}"] = TopScores.of(float(precisions.mean()), float(recalls.mean()))
+        return instance, per_class
 
 
 def frequency_baseline(

@@ -20,13 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mlimages.models.backbone import Backbone
+
 STAGE_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STAGE_CHANNELS = (256, 512, 1024, 2048)
 STEM_CHANNELS = 64
 # The standard deviation of a unit normal cut at two deviations: TensorFlow's variance scaling
 # divides by it, so that the variance after cutting is the one asked for.
 TRUNCATED_DEVIATION = 0.87962566103423978
-PRIOR_SCALE = 0.003  # of the classifier's weights beside a bias that already says the most
 
 
 @dataclass(frozen=True)
@@ -34,30 +35,27 @@ class ResNetConfig:
     """What defines a network's shape.
 
     Attributes:
-        num_classes: outputs of the classifier.
         depth: 26, 50, 101 or 152 layers.
         width: factor on all channels, rounded to multiples of 4 (at least 4) in the bottlenecks.
         stem: "paper" (7x7, stride 2) or "small" (3x3, stride 2), for images of about 64 pixels.
         batch_norm_momentum: share of the newest batch in the running statistics; the paper's 0.003
             suits runs of 100,000 steps and more, 0.1 those of a few hundred.
+        output_stride: 32, or 16 or 8 for dense prediction: the last stages then keep their
+            resolution and look wider instead (dilated 3x3 convolutions), with the same weights.
     """
 
-    num_classes: int
     depth: int = 101
     width: float = 1.0
     stem: Literal["paper", "small"] = "paper"
     batch_norm_momentum: float = 0.003
+    output_stride: int = 32
 
     def __post_init__(self) -> None:
         if self.depth not in STAGE_BLOCKS:
             raise ValueError(f"depth {self.depth}: known are {sorted(STAGE_BLOCKS)}")
-        if self.num_classes < 1 or self.width <= 0 or self.stem not in ("paper", "small"):
+        known_stride = self.output_stride in (8, 16, 32)
+        if self.width <= 0 or self.stem not in ("paper", "small") or not known_stride:
             raise ValueError(f"impossible network: {self}")
-
-    @property
-    def feature_dim(self) -> int:
-        """Length of the feature vector before the classifier."""
-        return self.stage_channels[-1]
 
     @property
     def stage_channels(self) -> tuple[int, ...]:
@@ -72,7 +70,9 @@ def _scaled(channels: int, width: float) -> int:
 class Bottleneck(nn.Module):
     """BN-ReLU-1x1, BN-ReLU-3x3, BN-ReLU-1x1, added to the identity or to a projection."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int, momentum: float) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, momentum: float, dilation: int = 1
+    ) -> None:
         super().__init__()
         narrow = channels // 4
         self.projects = stride != 1 or in_channels != channels
@@ -82,7 +82,7 @@ class Bottleneck(nn.Module):
         self.norm1 = _norm(in_channels, momentum)
         self.conv1 = nn.Conv2d(in_channels, narrow, 1, bias=False)
         self.norm2 = _norm(narrow, momentum)
-        self.conv2 = nn.Conv2d(narrow, narrow, 3, stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(narrow, narrow, 3, stride, dilation, dilation, bias=False)
         self.norm3 = _norm(narrow, momentum)
         self.conv3 = nn.Conv2d(narrow, channels, 1, bias=False)
 
@@ -103,8 +103,8 @@ def _relu(x: torch.Tensor) -> torch.Tensor:
     return F.relu(x, inplace=True)
 
 
-class ResNet(nn.Module):
-    """The network; its input is RGB scaled to [-1, 1], float32 [batch, 3, height, width]."""
+class ResNet(Backbone):
+    """The network without a classifier; its input is RGB scaled to [-1, 1]."""
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
@@ -114,58 +114,46 @@ class ResNet(nn.Module):
         kernel = 7 if config.stem == "paper" else 3
         self.stem = nn.Conv2d(3, stem_channels, kernel, 2, padding=kernel // 2, bias=False)
         self.stages = nn.ModuleList()
-        in_channels = stem_channels
+        in_channels, stride, dilation, strides = stem_channels, 2, 1, []
         for blocks, channels in zip(STAGE_BLOCKS[config.depth], config.stage_channels, strict=True):
-            stage = nn.Sequential(Bottleneck(in_channels, channels, 2, momentum))
+            step, first_dilation = 2, dilation
+            if stride == config.output_stride:
+                step, dilation = 1, 2 * dilation
+            stride *= step
+            strides.append(stride)
+            # The first block of a stage that does not shrink still looks as wide as the one before.
+            stage = nn.Sequential(Bottleneck(in_channels, channels, step, momentum, first_dilation))
             for _ in range(blocks - 1):
-                stage.append(Bottleneck(channels, channels, 1, momentum))
+                stage.append(Bottleneck(channels, channels, 1, momentum, dilation))
             self.stages.append(stage)
             in_channels = channels
         self.norm = _norm(in_channels, momentum)
-        self.classifier = nn.Linear(in_channels, config.num_classes)
+        self.channels, self.strides = config.stage_channels, tuple(strides)
+        self.feature_dim = in_channels
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Variance scaling, fan-in, scale 1, truncated normal (TensorFlow's), for all weights."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                _variance_scaling(module.weight)
-        nn.init.zeros_(self.classifier.bias)
-
-    @torch.no_grad()
-    def start_at_prior(self, prior: torch.Tensor) -> None:
-        """Make an untrained network predict each category's frequency.
-
-        The bias becomes log(prior / (1 - prior)), and the classifier's weights small, so that the
-        first steps are not spent on learning that most categories are rare.
-
-        It draws no random numbers, so the weights stay those of the seed they were made with.
-
-        Args:
-            prior: [num_classes], each strictly between 0 and 1.
-        """
-        self.classifier.bias.copy_(torch.log(prior / (1 - prior)))
-        self.classifier.weight.mul_(math.sqrt(PRIOR_SCALE))
+            if isinstance(module, nn.Conv2d):
+                variance_scaling(module.weight)
 
     def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The outputs of the four stages, at strides 4, 8, 16 and 32 (before the last norm)."""
+        """The outputs of the four stages, the last after BN-ReLU; see `Backbone`."""
         x = self.stem(x)
         outputs = []
         for stage in self.stages:
             x = stage(x)
             outputs.append(x)
-        return outputs
+        return [*outputs[:-1], _relu(self.norm(x))]
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """[batch, 3, height, width] -> [batch, feature_dim]: BN-ReLU, then the mean over places."""
-        return _relu(self.norm(self.levels(x)[-1])).mean((2, 3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[batch, 3, height, width] -> logits [batch, num_classes]."""
-        return self.classifier(self.features(x))
+    def feature_map(self, x: torch.Tensor) -> torch.Tensor:
+        """The last level; see `Backbone`."""
+        return self.levels(x)[-1]
 
 
-def _variance_scaling(weight: torch.Tensor) -> None:
+def variance_scaling(weight: torch.Tensor) -> None:
+    """Draw weights of the variance 1 / fan-in from a normal cut at two deviations."""
     fan_in = weight[0].numel()
     deviation = math.sqrt(1 / fan_in) / TRUNCATED_DEVIATION
     nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)

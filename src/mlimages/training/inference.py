@@ -22,7 +22,7 @@ from torch import nn
 from mlimages.errors import InputError, nearest
 from mlimages.images.augmentation import evaluation_image
 from mlimages.models.interface import ModelCategory
-from mlimages.models.resnet import ResNet
+from mlimages.models.network import TagNetwork
 from mlimages.training.checkpoint import (
     is_checkpoint,
     load_into,
@@ -170,11 +170,11 @@ def _load_checkpoint(name: str, folder: Path, trained: bool, device: torch.devic
     if trained:
         load_into(network, checkpoint.model_tensors(), checkpoint.folder)
     network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return loaded_resnet(name, network, checkpoint.model, device)
+    return loaded_network(name, network, checkpoint.model, device)
 
 
-def loaded_resnet(
-    name: str, network: ResNet, model: dict[str, Any], device: torch.device
+def loaded_network(
+    name: str, network: TagNetwork, model: dict[str, Any], device: torch.device
 ) -> LoadedModel:
     """Wrap a network with what its model.json says; the network must be in evaluation mode."""
     preprocessing = model["preprocessing"]
@@ -187,7 +187,7 @@ def loaded_resnet(
         name=name,
         categories=categories,
         activation=model["activation"],
-        feature_dim=network.config.feature_dim,
+        feature_dim=network.feature_dim,
         image_size=size,
         module=network,
         prepare=partial(evaluation_image, size=size, crop_fraction=fraction),

@@ -21,23 +21,20 @@ from mlimages.errors import (
     MlimagesError,
     TrainingError,
 )
+from mlimages.images.shard_cache import ShardCache
 from mlimages.storage import write_text
 from mlimages.training.checkpoint import newest_checkpoint, write_checkpoint
-from mlimages.training.data import (
-    StepData,
-    TagMatrix,
-    TrainingData,
-    choose_outputs,
-    fingerprint,
-)
+from mlimages.training.data import StepData, TrainingData
 from mlimages.training.evaluation import EvaluationReport, evaluate, training_frequencies
-from mlimages.training.inference import choose_device, loaded_resnet
+from mlimages.training.inference import choose_device, loaded_network
 from mlimages.training.interruption import StopRequest
+from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
 from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RunFolder, TrainingResult, open_run
 from mlimages.training.schedule import learning_rate, total_steps
 from mlimages.training.state import build_state, describe_categories, describe_model
+from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
 from mlimages.training.update import NonFiniteLossError, ran_out_of_memory, update
 
 logger = logging.getLogger(__name__)
@@ -81,17 +78,23 @@ class _Run:
         self.validation = self._select_validation()
         self.outputs = choose_outputs(self.selection, recipe.data.minimum_images)
         tags = TagMatrix(self.selection, self.outputs)
-        self.reader = db.reader()
+        where, most = recipe.data.cache, recipe.data.cache_gb
+        self.reader = db.reader(ShardCache(where, most) if where else None)
         self.data = TrainingData(self.reader, self.selection, tags, recipe)
         self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
         # What is trained.
         self.device = choose_device(recipe.hardware.device)
-        self.state = build_state(recipe, tags.frequencies(), len(self.data), self.device)
+        hierarchy = db.taxonomy.hierarchy(db.rules.hierarchy)
+        statistics = OutputStatistics.of(
+            tags.frequencies(), len(self.data), hierarchy, self.outputs
+        )
+        self.state = build_state(recipe, statistics, self.device)
         self.network = self.state.network
         categories = describe_categories(db, self.outputs)
         self.model = describe_model(recipe, self.network, categories)
         # Where it starts: at the newest intact checkpoint, or from scratch.
         self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs])
+        self.fingerprint += self.data.order.fingerprint()
         self.meter = self._resume()
 
     @property
@@ -121,7 +124,7 @@ class _Run:
             if checkpoint.state["data"] != self.fingerprint:
                 raise CheckpointError(
                     checkpoint.folder,
-                    "the database's images or tags have changed since",
+                    "the database's images, tags or shards have changed since",
                     "restore the database, or train in a new folder",
                 )
             self.state.restore(checkpoint)
@@ -135,6 +138,7 @@ class _Run:
     def go(self) -> TrainingResult:
         """Train to the end, evaluate, and write the result."""
         recipe, state = self.recipe, self.state
+        peak = recipe.optimizer.rate_for(recipe.data.batch_size)
         self._announce()
         self.network.train()
         saved_at = time.monotonic()
@@ -142,7 +146,7 @@ class _Run:
         progress = Progress(self.total_steps, recipe.data.batch_size, state.step)
         with StopRequest() as stop, contextlib.closing(batches), progress:
             while state.step < self.total_steps:
-                rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, self.epoch)
+                rate = learning_rate(recipe.schedule, peak, self.epoch)
                 started = time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - started
@@ -175,9 +179,9 @@ class _Run:
         )
 
     def _update(self, batch: StepData, rate: float) -> tuple[float, float]:
-        precision = self.recipe.hardware.precision
+        precision, clip_norm = self.recipe.hardware.precision, self.recipe.optimizer.clip_norm
         try:
-            return update(self.state, batch, rate, precision, self.device)
+            return update(self.state, batch, rate, precision, self.device, clip_norm)
         except NonFiniteLossError as error:
             raise self._capture(batch, str(error), rate) from None
         except (RuntimeError, MemoryError) as error:
@@ -225,18 +229,17 @@ class _Run:
         """Measure the network as it is now, and write the measures to the log."""
         if self.validation is None:
             return None
-        self.network.eval()
         settings = self.recipe.evaluation
-        report = evaluate(
-            loaded_resnet(str(self.run.path), self.network, self.model, self.device),
-            self.reader,
-            self.keys,
-            self.validation,
-            training_frequencies(self.selection, len(self.keys)),
-            settings.minimum_positives,
-            settings.batch_size,
-        )
-        self.network.train()
+        with self.state.measured() as network:
+            report = evaluate(
+                loaded_network(str(self.run.path), network, self.model, self.device),
+                self.reader,
+                self.keys,
+                self.validation,
+                training_frequencies(self.selection, len(self.keys)),
+                settings.minimum_positives,
+                settings.batch_size,
+            )
         record = {"kind": "evaluation", "step": self.state.step, "epoch": round(self.epoch, 6)}
         metrics, baseline = report.model.summary(), report.baseline.summary()
         self.run.log({**record, "metrics": metrics, "baseline": baseline})

@@ -14,8 +14,8 @@ from mlimages.images.shards import ShardReader
 from mlimages.labels.predicted_rows import record_rows
 from mlimages.progress import track
 from mlimages.schemas import PREDICTIONS
-from mlimages.training.data import read_images
 from mlimages.training.inference import LoadedModel
+from mlimages.training.threads import read_images
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +42,38 @@ def predict(
         metadata lists the images that could be: see `labels.predicted_rows`.
     """
     keys = [category.key for category in db.taxonomy.categories]
+    return predict_rows(
+        model, keys, db.reader(), selection.rows, minimum_probability, batch_size, progress=True
+    )
+
+
+def predict_rows(
+    model: LoadedModel,
+    keys: list[str],
+    reader: ShardReader,
+    rows: np.ndarray,
+    minimum_probability: float,
+    batch_size: int,
+    progress: bool = False,
+) -> pa.Table:
+    """As `predict`, for the images of some rows.
+
+    Args:
+        keys: of the database's vocabulary.
+        reader: of the images.
+        rows: ascending.
+        progress: whether to show a bar.
+    """
     outputs, places = model_outputs(model, keys)
     order = np.argsort(places)
     outputs, places = outputs[order], places[order]
     tables, seen = [PREDICTIONS.empty_table()], [np.empty(0, np.int64)]
-    for positions, scores in score_images(model, db.reader(), selection.rows, batch_size, []):
-        seen.append(selection.rows[positions])
+    for positions, scores in score_images(model, reader, rows, batch_size, [], progress):
+        seen.append(rows[positions])
         probabilities = scores[:, outputs]
         image, column = np.nonzero(probabilities >= minimum_probability)
         columns = [
-            selection.rows[positions[image]].astype(np.int32),
+            rows[positions[image]].astype(np.int32),
             places[column].astype(np.int32),
             probabilities[image, column],
         ]
@@ -65,12 +87,14 @@ def score_images(
     rows: np.ndarray,
     batch_size: int,
     broken: list[str],
+    progress: bool = True,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Run a model over images of a database.
 
     Args:
         rows: the images.
         broken: "row N: reason" is added for each image that cannot be read.
+        progress: whether to show a bar.
 
     Yields:
         positions in `rows`, int64 [b], and probabilities, float32 [b, model categories].
@@ -78,7 +102,9 @@ def score_images(
     positions: list[int] = []
     inputs: list[np.ndarray] = []
     images = read_images(reader, rows, model.minimum_side)
-    for position, image in track(images, "reading", total=len(rows), unit="images"):
+    if progress:
+        images = track(images, "reading", total=len(rows), unit="images")
+    for position, image in images:
         if isinstance(image, str):
             broken.append(f"row {rows[position]}: {image}")
             logger.warning("image of row %d is broken (%s); left out", rows[position], image)

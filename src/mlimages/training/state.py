@@ -2,165 +2,155 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from mlimages.database import Database
 from mlimages.errors import CheckpointError
-from mlimages.losses.bce import BinaryCrossEntropy
-from mlimages.losses.paper import PaperLoss
-from mlimages.models.resnet import ResNet, ResNetConfig
+from mlimages.losses.base import TagLoss
+from mlimages.models.network import NetworkConfig, TagNetwork, TimmConfig
+from mlimages.models.resnet import ResNetConfig
+from mlimages.training.averaging import WeightAverage
 from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
+from mlimages.training.objective import OutputStatistics, build_loss
+from mlimages.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
 from mlimages.training.recipe import Recipe
+from mlimages.training.settings import TIMM
 
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
 
 
 @dataclass
 class TrainingState:
-    """Everything that an update changes; `step` counts the updates done."""
+    """Everything that an update changes; `step` counts the updates done.
 
-    network: ResNet
-    loss: PaperLoss | BinaryCrossEntropy
-    optimizer: torch.optim.SGD
+    With an average of the weights, that is what is saved as the model, and what is measured; the
+    weights themselves are saved beside it.
+    """
+
+    network: TagNetwork
+    loss: TagLoss
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    average: WeightAverage | None = None
     step: int = 0
 
     def model_tensors(self) -> Tensors:
         """What model.safetensors holds."""
-        return dict(self.network.state_dict())
+        return dict(self.network.state_dict() if self.average is None else self.average.tensors)
 
     def training_tensors(self) -> Tensors:
-        """What training.safetensors holds: counters of the loss, momentum of each parameter."""
+        """What training.safetensors holds: the loss's counters, and all the optimizer knows."""
         tensors = {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
+        tensors |= optimizer_tensors(self.optimizer, self.network)
+        if self.average is not None:
+            tensors |= {f"weights.{name}": t for name, t in self.network.state_dict().items()}
         return tensors
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint; raises CheckpointError when it is of another network."""
-        load_into(self.network, checkpoint.model_tensors(), checkpoint.folder)
-        tensors = checkpoint.training_tensors()
-        counters = {
-            name.removeprefix("loss."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("loss.")
-        }
-        load_into(self.loss, counters, checkpoint.folder)
-        for name, parameter in self.network.named_parameters():
-            momentum = tensors.get(f"momentum.{name}")
-            if momentum is not None:
-                buffer = torch.empty_like(parameter, requires_grad=False)
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer.copy_(momentum)
+        model, tensors = checkpoint.model_tensors(), checkpoint.training_tensors()
+        weights = model
+        if self.average is not None:
+            weights = _under("weights.", tensors)
+        load_into(self.network, weights, checkpoint.folder)
+        if self.average is not None:
+            self.average.restore(model)
+        load_into(self.loss, _under("loss.", tensors), checkpoint.folder)
+        restore_optimizer(self.optimizer, self.network, tensors, checkpoint.folder)
         scaler = checkpoint.state.get("scaler")
         if self.scaler.is_enabled() and scaler:  # empty when the run's device had no use for it
             self.scaler.load_state_dict(scaler)
         self.step = checkpoint.step
 
+    @contextmanager
+    def measured(self) -> Iterator[TagNetwork]:
+        """Inside, the network is as it would be used: averaged, and in evaluation mode."""
+        self.network.eval()
+        try:
+            with self.average.applied(self.network) if self.average else nullcontext():
+                yield self.network
+        finally:
+            self.network.train()
 
-def build_state(
-    recipe: Recipe, frequencies: np.ndarray, num_images: int, device: torch.device
-) -> TrainingState:
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device) -> TrainingState:
     """An untrained network with its loss and optimizer.
 
     Args:
         recipe: the run's recipe.
-        frequencies: training images of each output, int [num_classes].
-        num_images: training images in all.
+        outputs: what the training images and the hierarchy say of the outputs.
         device: where to put them.
     """
-    network = build_network(recipe, len(frequencies))
+    network = build_network(recipe, len(outputs.frequencies))
     if recipe.model.start_at_prior:
-        # One more image with and one without keep the logarithm finite.
-        prior = torch.from_numpy((frequencies + 1) / (num_images + 2)).float()
-        network.start_at_prior(prior)
+        network.head.start_at_prior(outputs.prior())
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decay = recipe.optimizer.average_decay
     return TrainingState(
         network=network,
-        loss=build_loss(recipe, len(frequencies)).to(device),
-        optimizer=build_optimizer(recipe, network),
+        loss=build_loss(recipe, outputs).to(device),
+        optimizer=build_optimizer(recipe.optimizer, network),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.hardware.precision == "float16"),
+        average=WeightAverage(network, decay) if decay else None,
     )
 
 
-def build_network(recipe: Recipe, num_classes: int) -> ResNet:
+def build_network(recipe: Recipe, num_classes: int) -> TagNetwork:
     """The recipe's network with weights drawn from its seed; the global generator is untouched."""
-    settings = recipe.model
-    config = ResNetConfig(
-        num_classes,
-        settings.depth,
-        settings.width,
-        settings.stem,
-        settings.batch_norm_momentum,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return ResNet(config)
+        return TagNetwork(_network_config(recipe), num_classes)
 
 
-def build_loss(recipe: Recipe, num_classes: int) -> PaperLoss | BinaryCrossEntropy:
-    """The recipe's loss."""
-    settings = recipe.loss
-    if settings.name == "bce":
-        return BinaryCrossEntropy(num_classes, settings.reduction)
-    return PaperLoss(
-        num_classes,
-        settings.variant,
-        settings.reduction,
-        settings.positive_weight,
-        settings.keep_negatives,
-        settings.status_threshold,
-        recipe.seed,
+def _network_config(recipe: Recipe) -> NetworkConfig:
+    settings = recipe.model
+    if settings.backbone.startswith(TIMM):
+        name = settings.backbone.removeprefix(TIMM)
+        return NetworkConfig(TimmConfig(name, recipe.data.image_size), settings.head)
+    resnet = ResNetConfig(
+        settings.depth, settings.width, settings.stem, settings.batch_norm_momentum
     )
-
-
-def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything but batch normalisation, as the paper.
-
-    TensorFlow's 0.5 * |w|^2 in the loss and PyTorch's weight decay are the same for SGD.
-    """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for module in network.modules():
-        group = free if isinstance(module, nn.BatchNorm2d) else decayed
-        group.extend(module.parameters(recurse=False))
-    settings = recipe.optimizer
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return NetworkConfig(resnet, settings.head)
 
 
 def describe_model(
-    recipe: Recipe, network: ResNet, categories: list[dict[str, Any]]
+    recipe: Recipe, network: TagNetwork, categories: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """The content of model.json: what is needed to rebuild, feed and read the network."""
-    config = network.config
+    size, fraction = recipe.data.image_size, recipe.evaluation.crop_fraction
+    described = describe_network(network.config, "sigmoid", size, fraction, categories)
+    return {**described, "recipe": recipe.to_dict()}
+
+
+def describe_network(
+    config: NetworkConfig,
+    activation: Literal["sigmoid", "softmax"],
+    image_size: int,
+    crop_fraction: float,
+    categories: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What `models.interface` needs to know of a network, wherever its weights are from."""
     return {
         "format_version": 1,
-        "architecture": {
-            "name": "resnet",
-            "depth": config.depth,
-            "width": config.width,
-            "stem": config.stem,
-            "batch_norm_momentum": config.batch_norm_momentum,
-        },
-        "activation": "sigmoid",
+        "architecture": config.to_dict(),
+        "activation": activation,
         "preprocessing": {
-            "image_size": recipe.data.image_size,
-            "crop_fraction": recipe.evaluation.crop_fraction,
+            "image_size": image_size,
+            "crop_fraction": crop_fraction,
             "mean": MEAN,
             "scale": SCALE,
         },
         "categories": categories,
-        "recipe": recipe.to_dict(),
     }
 
 
@@ -178,15 +168,13 @@ def describe_categories(db: Database, outputs: np.ndarray) -> list[dict[str, Any
     ]
 
 
-def network_from(model: dict[str, Any], place: Any) -> ResNet:
+def network_from(model: dict[str, Any], place: Any) -> TagNetwork:
     """Rebuild the (untrained) network that a model.json describes; raises CheckpointError."""
     try:
-        architecture = dict(model["architecture"])
-        if architecture.pop("name") != "resnet":
-            raise ValueError("unknown architecture")
+        config = NetworkConfig.from_dict(model["architecture"])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return ResNet(ResNetConfig(len(model["categories"]), **architecture))
+            return TagNetwork(config, len(model["categories"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             place, f"describes no network that this program knows ({error})", "update mlimages"

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mlimages.training.data import StepData
+from mlimages.training.optimizers import set_rate
 from mlimages.training.state import MEAN, SCALE, TrainingState
 
 AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -28,7 +29,12 @@ def ran_out_of_memory(error: RuntimeError | MemoryError) -> bool:
 
 
 def update(
-    state: TrainingState, batch: StepData, rate: float, precision: str, device: torch.device
+    state: TrainingState,
+    batch: StepData,
+    rate: float,
+    precision: str,
+    device: torch.device,
+    clip_norm: float = 0.0,
 ) -> tuple[float, float]:
     """Do one update with the gradients of all micro-batches together.
 
@@ -38,16 +44,16 @@ def update(
         rate: the learning rate.
         precision: the recipe's hardware.precision.
         device: where the network is.
+        clip_norm: the recipe's optimizer.clip_norm.
 
     Returns:
-        the loss, and the 2-norm of the gradient.
+        the loss, and the 2-norm of the gradient before it was clipped.
 
     Raises:
         NonFiniteLossError: before any weight is changed. With float16, only after so many updates
             with infinite gradients were skipped that the loss's factor is below 1.
     """
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(state.optimizer, rate)
     # The status of the categories comes from the whole batch, before its first part.
     state.loss.begin_step(batch.targets.to(device), state.step)
     state.optimizer.zero_grad()
@@ -67,12 +73,18 @@ def update(
     watched = loss if state.scaler.is_enabled() else loss + norm
     if not torch.isfinite(watched):
         raise NonFiniteLossError(float(loss), float(norm))
+    if clip_norm and norm > clip_norm:
+        for parameter in state.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(clip_norm / norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.scaler.is_enabled() and state.scaler.get_scale() < 1:
         # Halved at each infinite gradient: no factor would help, and no update is made any more.
         raise NonFiniteLossError(float(loss), float(norm))
     state.step += 1
+    if state.average is not None:
+        state.average.update(state.network, state.step)
     return float(loss), float(norm)
 
 

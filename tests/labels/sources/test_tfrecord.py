@@ -13,9 +13,10 @@ from tests.labels.tiny import CAR, DOG, TAXONOMY
 from mlimages.errors import InputError
 from mlimages.images.reading import open_uri
 from mlimages.labels.crc32c import masked_crc32c
+from mlimages.labels.protobuf import WireError
 from mlimages.labels.sources import tfrecord_files
 from mlimages.labels.sources.tfrecord import read
-from mlimages.labels.sources.tfrecord_files import BadExampleError, parse_example, read_records
+from mlimages.labels.sources.tfrecord_files import parse_example, read_records
 from mlimages.taxonomy.categories import released_taxonomy
 
 
@@ -145,7 +146,7 @@ def test_features_of_all_kinds_and_unknown_fields() -> None:
     assert found["floats"].floats.tolist() == [1, 2.5]
     start, length = found["text"].spans[0]
     assert data[start : start + length] == b"abc"
-    with pytest.raises(BadExampleError, match="odd length"):
+    with pytest.raises(WireError, match="odd length"):
         parse_example(message(1, message(1, message(2, message(2, message(1, b"123"))))))
 
 

@@ -21,7 +21,10 @@ from mlimages.images.fetching.urls import Url
 MAXIMUM_BYTES = 500 * 1024  # RFC 9309, section 2.5: parsers must take at least 500 KiB
 _CACHED_SECONDS = 24 * 3600.0  # section 2.4: not longer
 _FAILURE_SECONDS = 60.0
+_LONGEST_DELAY = 60.0
 _PAUSES = (0.2, 1.0)
+# Section 2.3.1.2: more redirects than five, or to nowhere, are as if there were no file.
+UNAVAILABLE = (UrlState.TOO_MANY_REDIRECTS, UrlState.BAD_URL, UrlState.HTTP_STATUS)
 _PASSING = (UrlState.CONNECTION_LOST, UrlState.TIMEOUT, UrlState.TOO_SLOW, UrlState.DNS)
 
 
@@ -44,6 +47,7 @@ class Policy:
         rules: parsed robots.txt; None: everything is allowed.
         failure: why the rules could not be had, so that nothing may be asked now.
         reservations: its tdmrep.json.
+        crawl_delay: seconds between two requests, which is no part of the RFC but often meant.
         until: when to ask again, by the clock.
     """
 
@@ -59,7 +63,8 @@ class Policy:
     ) -> None:
         self._agent, self.rules, self.failure = agent, rules, failure
         self.reservations, self.until = reservations, until
-        self.crawl_delay = None if rules is None else rules.crawl_delay(agent)
+        delay = None if rules is None else rules.crawl_delay(agent)
+        self.crawl_delay = min(delay, _LONGEST_DELAY) if delay and delay > 0 else None
 
     def check(self, url: Url) -> None:
         """Raise FetchFailure ("robots", or why the rules are unknown) unless `url` may be asked."""
@@ -103,6 +108,7 @@ class Robots:
         origin = url.origin
         known = self._known.get(origin)
         if known is not None and known.until > self._clock():
+            self._known.move_to_end(origin)
             return known
         task = self._asking.get(origin)
         if task is None:
@@ -140,7 +146,7 @@ class Robots:
         try:
             answer = await self._patiently(Url(url.scheme, url.host, url.port, "/robots.txt"))
         except FetchFailure as failure:
-            return _without_answer(failure)
+            return None, None if failure.state in UNAVAILABLE else failure
         if answer.status == 429 or answer.status >= 500:
             # "Unreachable": everything is disallowed, until it can be read. Google counts 429 so
             # too: a host that cannot give out its rules now should not be asked for more.
@@ -169,9 +175,3 @@ class Robots:
         except FetchFailure:
             return NO_RESERVATIONS
         return parse_reservations(answer.data) if answer.status == 200 else NO_RESERVATIONS
-
-
-def _without_answer(failure: FetchFailure) -> tuple[None, FetchFailure | None]:
-    if failure.state in (UrlState.TOO_MANY_REDIRECTS, UrlState.BAD_URL, UrlState.EMPTY):
-        return None, None  # section 2.3.1.2: treated as unavailable
-    return None, failure

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 REFUSING = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none", "noml"})
 # Rules with a value: what stands before their colon names no crawler.
 _WITH_VALUE = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
-_AGENT = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*:\s*(.*)", re.DOTALL)
+_AGENT = re.compile(r"\s*([A-Za-z0-9_.\-]+|\*)\s*:\s*(.*)", re.DOTALL)
 _DATE_FORMATS = ("%d %b %Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d", "%A, %d-%b-%y %H:%M:%S")
 
 

@@ -44,6 +44,9 @@ class BlockSpec:
     workers: int = 1
     seconds: float = SECONDS
 
+    def __str__(self) -> str:
+        return f"block {self.block} of {self.root}"
+
 
 def pack_block(spec: BlockSpec) -> list[SealedShard]:
     """Pack what is not packed yet of a block into sealed shards; adopts none of them.

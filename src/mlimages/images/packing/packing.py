@@ -54,7 +54,7 @@ def pack_store(
             raise DatabaseError(store.root, "holds no images", "run: mlimages import")
         settings = agreed(store, settings)
         sweep(store.root)
-        _begin(store, settings)
+        begin(store, settings)
         waiting = waiting_images(store)
         specs = [
             BlockSpec(str(store.root), block, settings, seconds=seconds)
@@ -68,7 +68,7 @@ def pack_store(
                     packed += shard.index.num_rows
             discard([shard])
         compact_index(store)
-    return _report(store, waiting, packed)
+    return report_packing(store, waiting, packed)
 
 
 def _pack_here(
@@ -104,7 +104,7 @@ def compact_index(store: Store) -> None:
                 commit.replace("shards/index", table.take(order), partition)
 
 
-def _begin(store: Store, settings: PackSettings) -> None:
+def begin(store: Store, settings: PackSettings) -> None:
     """Record the settings, and forget the rejects of images that are tried again."""
     rejects = store.table("rejects")
     stays = rejects.filter(pc.not_equal(rejects["stage"], STAGE))
@@ -115,7 +115,7 @@ def _begin(store: Store, settings: PackSettings) -> None:
                 commit.replace("rejects", stays)
 
 
-def _report(store: Store, waiting: Waiting, packed: int) -> PackReport:
+def report_packing(store: Store, waiting: Waiting, packed: int) -> PackReport:
     rejects = pack_rejects(store)
     images = store.num_rows("images")
     return PackReport(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlimages.store import Commit
 
 STAGING = "staging"
+_BUFFER = 1 << 20
 NO_BLOCK = -1
 """Block of a shard whose images came in the order in which they arrived."""
 _SUFFIX, _INDEX, _REJECTS = ".tar", ".index.parquet", ".rejects.parquet"
@@ -61,43 +62,39 @@ class SealedShard:
     size: int = 0
     sha256: str = ""
 
-    def save(self, directory: AnyPath) -> None:
-        """Describe the shard beside it, for a process that adopts it later; see `load_shards`."""
+    def save(self, directory: AnyPath) -> str:
+        """Describe the shard beside it; returns the name by which `load_shard` finds it again."""
         name = self.path.name if self.path else f"{_unique(self.block)}{_SUFFIX}"
         about = {"block": self.block, "size": self.size, "sha256": self.sha256}
         about["path"] = name if self.path else ""
         stem = name.removesuffix(_SUFFIX)
-        # The index comes last: a description without one is not complete, and is not read.
         _write_table(self.rejects, directory / f"{stem}{_REJECTS}")
         index = self.index.replace_schema_metadata({"shard": json.dumps(about)})
         _write_table(index, directory / f"{stem}{_INDEX}")
+        return stem
 
 
-def load_shards(directory: AnyPath) -> list[SealedShard]:
-    """All shards that `SealedShard.save` described in a folder, by block, in order of their rows.
+def load_shard(directory: AnyPath, name: str) -> SealedShard:
+    """The shard that `SealedShard.save` described under a name in a folder.
 
     Raises:
-        DatabaseError: a description or its tar is missing or damaged.
+        DatabaseError: the description or its tar is missing or damaged.
     """
-    shards = []
-    for path in directory.glob(f"*{_INDEX}"):
-        try:
-            index = _read_table(path)
-            about = json.loads((index.schema.metadata or {})[b"shard"])
-            rejects = _read_table(path.with_name(path.name.replace(_INDEX, _REJECTS)))
-            tar = directory / about["path"] if about["path"] else None
-            if tar is not None and tar.stat().st_size != about["size"]:
-                raise ValueError("its tar was cut")
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise DatabaseError(path, f"damaged ({error})", "run that part again") from None
-        shards.append(
-            SealedShard(
-                *(tar, about["block"], index.cast(SHARD_INDEX), rejects.cast(REJECTS)),
-                *(about["size"], about["sha256"]),
-            )
-        )
-    shards.sort(key=lambda shard: (shard.block, shard.index["row"].to_pylist()[:1]))
-    return shards
+    path = directory / f"{name}{_INDEX}"
+    try:
+        index = _read_table(path)
+        about = json.loads((index.schema.metadata or {})[b"shard"])
+        rejects = _read_table(directory / f"{name}{_REJECTS}")
+        tar = directory / about["path"] if about["path"] else None
+        if tar is not None and tar.stat().st_size != about["size"]:
+            raise ValueError("its tar was cut")
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        action = f"remove {directory} and run its part again"
+        raise DatabaseError(path, f"missing or damaged ({error})", action) from None
+    return SealedShard(
+        *(tar, about["block"], index.cast(SHARD_INDEX), rejects.cast(REJECTS)),
+        *(about["size"], about["sha256"]),
+    )
 
 
 class StagedShard:
@@ -110,7 +107,7 @@ class StagedShard:
 
     def __enter__(self) -> StagedShard:
         temporary = self._stack.enter_context(atomic_file(self.path))
-        file: BinaryIO = open(temporary, "wb", buffering=1 << 20)
+        file: BinaryIO = open(temporary, "wb", buffering=_BUFFER)
         self._file = self._stack.enter_context(file)
         self.writer = ShardWriter(self._file)
         return self

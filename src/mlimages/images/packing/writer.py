@@ -24,6 +24,7 @@ SHARD_BYTES = 512_000_000
 UNNUMBERED = -1
 """Number of a shard that no database has adopted yet."""
 BLOCK = tarfile.BLOCKSIZE
+_PIECE = 1 << 20
 _SAFE_ID = re.compile(r"[a-z0-9_-]{1,64}")
 _SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
 
@@ -65,7 +66,9 @@ class ShardWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest = file, hashlib.sha256()
-        self.size = 0  # bytes written
+        self.size = 0  # bytes so far
+        self._parts: list[bytes] = []
+        self._held = 0  # bytes of these
         self._columns: dict[str, list[int]] = {name: [] for name in SHARD_INDEX.names}
         self._ids: set[str] = set()
 
@@ -89,9 +92,8 @@ class ShardWriter:
         self._ids.add(image)
         length = len(verified.data)
         offset = self.size + BLOCK
-        self._write(member_header(member_name(image, verified.format), length))
-        self._write(verified.data)
-        self._write(bytes(padded(length) - length))
+        header = member_header(member_name(image, verified.format), length)
+        self._write(header, verified.data, bytes(padded(length) - length))
         values = (
             *(row, UNNUMBERED, offset, length, verified.crc32),
             *(verified.width, verified.height),
@@ -102,19 +104,30 @@ class ShardWriter:
     def close(self) -> None:
         """Write the end of the archive: two empty blocks, filled up to a record."""
         self._write(bytes(archive_size(self.size) - self.size))
+        self._flush()
 
     def index(self) -> pa.Table:
         """schemas.SHARD_INDEX of all members, in a shard not numbered yet."""
         return pa.table(self._columns, schema=SHARD_INDEX)
 
     def sha256(self) -> str:
-        """Of all that was written, hexadecimal."""
+        """Of the whole tar once it is closed, hexadecimal."""
         return self._digest.hexdigest()
 
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        self.size += len(data)
+    def _write(self, *parts: bytes) -> None:
+        # Written and hashed in large pieces: each lets other threads run, and waits for them.
+        self._parts += parts
+        length = sum(map(len, parts))
+        self.size += length
+        self._held += length
+        if self._held >= _PIECE:
+            self._flush()
+
+    def _flush(self) -> None:
+        piece = b"".join(self._parts)
+        self._parts, self._held = [], 0
+        self._file.write(piece)
+        self._digest.update(piece)
 
 
 def padded(length: int, block: int = BLOCK) -> int:

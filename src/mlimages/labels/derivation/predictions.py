@@ -1,4 +1,4 @@
-"""A table of predictions, in memory or in a Parquet file, read and checked batch by batch."""
+"""A table of predictions, in memory or in Parquet files, read and checked batch by batch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlimages.errors import InputError
 from mlimages.labels.predicted_rows import recorded_rows
+from mlimages.labels.prediction_files import PredictionFiles
 from mlimages.schemas import PREDICTIONS
 
 BATCH_ROWS = 1 << 20
-_ACTION = "name a table that `mlimages predict` wrote"
 _RIGHT_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
     "row": pa.types.is_integer,
     "category": pa.types.is_integer,
@@ -41,8 +40,8 @@ class Predictions:
     """Predictions (row, category, probability) about a database.
 
     Args:
-        source: a table with at least the columns of schemas.PREDICTIONS, or the path of such a
-            Parquet file.
+        source: a table with at least the columns of schemas.PREDICTIONS, or where such Parquet
+            files are; see `prediction_files.PredictionFiles`.
         num_rows: images of the database.
         num_categories: categories of the database.
 
@@ -50,15 +49,15 @@ class Predictions:
         seen: bool [images]: the images that were looked at; None when the table does not say.
 
     Raises:
-        InputError: there is no such file, a column is missing or of another type, or the
-            predictions are of another database.
+        InputError: there is no such file, a part or a column is missing, a column is of another
+            type, or the predictions are of another database.
     """
 
     def __init__(self, source: pa.Table | Path | str, num_rows: int, num_categories: int) -> None:
         self._table = source if isinstance(source, pa.Table) else None
-        self._path = None if isinstance(source, pa.Table) else Path(source)
+        self._files = None if isinstance(source, pa.Table) else PredictionFiles(source)
         self.num_rows, self.num_categories = num_rows, num_categories
-        schema = source.schema if isinstance(source, pa.Table) else self._open().schema_arrow
+        schema = self._files.schema if self._files else source.schema  # type: ignore[union-attr]
         missing = set(PREDICTIONS.names) - set(schema.names)
         if missing:
             raise _refused(f"have no column {', '.join(sorted(missing))}")
@@ -69,13 +68,15 @@ class Predictions:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All predictions, as they stand in the table; none is checked yet."""
-        if self._table is not None:
+        if self._files is None:
+            assert self._table is not None
             yield from self._table.select(PREDICTIONS.names).to_batches(max_chunksize=BATCH_ROWS)
             return
         try:
-            yield from self._open().iter_batches(BATCH_ROWS, columns=PREDICTIONS.names)
+            yield from self._files.batches(BATCH_ROWS)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(self._path, f"cannot be read ({error})", _ACTION) from None
+            place = self._files.paths[0]
+            raise InputError(place, f"cannot be read ({error})", "predict again") from None
 
     def check(self, batch: pa.RecordBatch) -> Batch:
         """The arrays of a batch.
@@ -107,15 +108,6 @@ class Predictions:
             cause = "are of images that their own list of rows lacks"
             raise InputError("predictions", cause, "predict again")
         return Batch(rows, categories, probabilities)
-
-    def _open(self) -> pq.ParquetFile:
-        path = self._path
-        if path is None or not path.is_file():
-            raise InputError(path, "no such file", _ACTION)
-        try:
-            return pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(path, f"not a Parquet table ({error})", _ACTION) from None
 
 
 def _refused(cause: str) -> InputError:

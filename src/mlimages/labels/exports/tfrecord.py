@@ -21,6 +21,7 @@ from mlimages.errors import InputError
 from mlimages.labels.crc32c import masked_crc32c
 from mlimages.labels.exports.files import SHARD_BYTES, Series, Writer
 from mlimages.labels.exports.view import View
+from mlimages.labels.protobuf import write_message, write_varint
 
 CARRIES = frozenset({"ids", "splits", "confidences", "sizes"})
 WITHOUT_BYTES = "{n} images whose bytes are not packed"
@@ -88,9 +89,9 @@ def example(features: dict[str, bytes]) -> bytes:
     """A serialized tf.train.Example: features by name, each a serialized tf.train.Feature."""
     entries = []
     for name in sorted(features):
-        entry = _field(1, name.encode()) + _field(2, features[name])
-        entries.append(_field(1, entry))
-    return _field(1, b"".join(entries))
+        entry = write_message(1, name.encode()) + write_message(2, features[name])
+        entries.append(write_message(1, entry))
+    return write_message(1, b"".join(entries))
 
 
 def _dense(categories: np.ndarray, confidences: np.ndarray, size: int) -> dict[str, bytes]:
@@ -100,32 +101,18 @@ def _dense(categories: np.ndarray, confidences: np.ndarray, size: int) -> dict[s
 
 
 def _sparse(categories: np.ndarray, confidences: np.ndarray) -> dict[str, bytes]:
-    packed = _field(1, confidences.astype("<f4").tobytes())
+    packed = write_message(1, confidences.astype("<f4").tobytes())
     return {
-        "label_confidence": _field(2, packed),
+        "label_confidence": write_message(2, packed),
         "label_index": _integers(categories.tolist()),
     }
 
 
 def _bytes(value: bytes) -> bytes:
     """A Feature that is a BytesList of one value."""
-    return _field(1, _field(1, value))
+    return write_message(1, write_message(1, value))
 
 
 def _integers(values: list[int]) -> bytes:
     """A Feature that is an Int64List, packed."""
-    return _field(3, _field(1, b"".join(map(_varint, values))))
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer."""
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return write_message(3, write_message(1, b"".join(map(write_varint, values))))

@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlimages.labels.hashing import image_rows, vocabulary_rows
-from mlimages.labels.hashing.canonical import DIGEST_BYTES, Digests, Rows
+from mlimages.labels.hashing.canonical import DIGEST_BYTES, Digests, Rows, joined
 from mlimages.progress import track
 from mlimages.store import Store
 
 ENCODING = 1
 """Version of the canonical encoding: hashes of different versions say nothing about each other."""
-LABEL_TABLES: dict[str, Callable[[Store], Rows]] = {
+LABEL_TABLES: dict[str, Callable[..., Rows]] = {
     "categories": vocabulary_rows.category_rows,
     "hierarchy": vocabulary_rows.hierarchy_rows,
     "sources": vocabulary_rows.source_rows,
@@ -96,13 +96,65 @@ class Comparison:
     differences: list[TableDifference] = field(default_factory=list)
 
 
-def hash_store(store: Store) -> DatabaseHash:
-    """Hash every table of a generation.
+@dataclass(frozen=True)
+class HashBlock:
+    """The unit of work: a table, or the rows of one that are about a partition of images."""
+
+    table: str
+    partition: int | None
+
+    def __str__(self) -> str:
+        return self.table if self.partition is None else f"{self.table}-{self.partition:05d}"
+
+
+def blocks_of(store: Store, table: str) -> list[HashBlock]:
+    """The blocks of a table; every row is of one."""
+    if table not in BY_IMAGE:
+        return [HashBlock(table, None)]
+    return [HashBlock(table, partition) for partition in store.partitions("images")]
+
+
+def rows_digests(store: Store, block: HashBlock) -> tuple[Digests, int]:
+    """The sorted digests of a block's rows, and how many rows (facts, tags) they stand for.
 
     Raises:
         DatabaseError: a file is damaged, or rows refer to images that are not there.
     """
-    return _total([_hash(name, store)[0] for name in track(TABLES, "hashing", unit="tables")])
+    if block.partition is None:
+        found = list(TABLES[block.table](store))
+    else:
+        found = list(TABLES[block.table](store, [block.partition]))
+    digests = np.concatenate([joined([]), *(part for _, part, _ in found)])
+    return np.sort(digests), sum(count for _, _, count in found)
+
+
+def table_hash(name: str, parts: list[tuple[Digests, int]]) -> tuple[TableHash, Digests]:
+    """A table's hash from those of its blocks, in any order, and all digests, sorted.
+
+    Args:
+        name: of the table.
+        parts: results of `rows_digests`; the list is emptied.
+    """
+    rows = sum(count for _, count in parts)
+    together = np.empty(sum(len(part) for part, _ in parts), dtype=f"S{DIGEST_BYTES}")
+    begin = 0
+    while parts:  # let each go: all rows twice would be the most memory of all
+        part, _ = parts.pop()
+        together[begin : begin + len(part)] = part
+        begin += len(part)
+    together.sort(kind="stable")  # merges what is sorted piece by piece
+    state = blake2b(f"{name} {ENCODING} {len(together)}\n".encode(), digest_size=DIGEST_BYTES)
+    state.update(together.view(np.uint8).data if len(together) else b"")
+    return TableHash(name, rows, state.hexdigest()), together
+
+
+def database_hash(tables: list[TableHash]) -> DatabaseHash:
+    """The hash of all labels from those of all tables, in the order of TABLES."""
+    state = blake2b(f"database {ENCODING}\n".encode(), digest_size=DIGEST_BYTES)
+    for table in tables:
+        if table.table in LABEL_TABLES:
+            state.update(f"{table.table} {table.hash}\n".encode())
+    return DatabaseHash(state.hexdigest(), ENCODING, tables)
 
 
 def compare(store: Store, other: Store) -> Comparison:
@@ -122,34 +174,13 @@ def compare(store: Store, other: Store) -> Comparison:
             there = _strangers(TABLES[name](other), my_digests)
             first = _describe(here, there, _held(name, store, there), _held(name, other, here))
             differences.append(TableDifference(name, mine, yours, first))
-    mine_total, your_total = _total(ours), _total(theirs)
+    mine_total, your_total = database_hash(ours), database_hash(theirs)
     return Comparison(mine_total.hash == your_total.hash, mine_total, your_total, differences)
 
 
 def _hash(name: str, store: Store) -> tuple[TableHash, Digests]:
     """A table's hash, and the sorted digests of its rows."""
-    parts, rows = [], 0
-    for _, digests, count in TABLES[name](store):
-        parts.append(digests)
-        rows += count
-    together = np.empty(sum(map(len, parts)), dtype=f"S{DIGEST_BYTES}")
-    begin = 0
-    for number, part in enumerate(parts):
-        together[begin : begin + len(part)] = part
-        begin += len(part)
-        parts[number] = part[:0]  # let it go: all rows twice would be the most memory of all
-    together.sort()
-    state = blake2b(f"{name} {ENCODING} {len(together)}\n".encode(), digest_size=DIGEST_BYTES)
-    state.update(together.view(np.uint8).data if len(together) else b"")
-    return TableHash(name, rows, state.hexdigest()), together
-
-
-def _total(tables: list[TableHash]) -> DatabaseHash:
-    state = blake2b(f"database {ENCODING}\n".encode(), digest_size=DIGEST_BYTES)
-    for table in tables:
-        if table.table in LABEL_TABLES:
-            state.update(f"{table.table} {table.hash}\n".encode())
-    return DatabaseHash(state.hexdigest(), ENCODING, tables)
+    return table_hash(name, [rows_digests(store, block) for block in blocks_of(store, name)])
 
 
 def _strangers(rows: Rows, known: Digests) -> list[str]:

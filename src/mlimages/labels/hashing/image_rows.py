@@ -1,9 +1,12 @@
-"""Rows of the tables about images, in the canonical encoding, partition by partition."""
+"""Rows of the tables about images, in the canonical encoding, partition by partition.
+
+Each function takes the partitions to go through; all by default.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -14,6 +17,7 @@ from mlimages.errors import DatabaseError
 from mlimages.labels.coded import coded, distinct
 from mlimages.labels.hashing.canonical import (
     DIGEST_BYTES,
+    Digests,
     Keys,
     Rows,
     column_text,
@@ -37,9 +41,9 @@ _FACT = np.dtype(
 _TAG = np.dtype([("category", "V16"), ("because", "V16"), ("reason", "u1"), ("confidence", "<f4")])
 
 
-def image_rows(store: Store) -> Rows:
+def image_rows(store: Store, partitions: Sequence[int] | None = None) -> Rows:
     """Each image: every column of schemas.IMAGES but its row and its places on this machine."""
-    for partition in store.partitions("images"):
+    for partition in _chosen(store, partitions):
         table = store.table("images", partition=partition)
         for begin in range(0, table.num_rows, _BLOCK_IMAGES):
             part = table.slice(begin, _BLOCK_IMAGES).combine_chunks()
@@ -49,34 +53,33 @@ def image_rows(store: Store) -> Rows:
             yield part["id"].to_pylist(), digests_of(person, texts), part.num_rows
 
 
-def split_rows(store: Store) -> Rows:
+def split_rows(store: Store, partitions: Sequence[int] | None = None) -> Rows:
     """Each image with its split."""
-    splits = store.table("splits")
-    known = distinct(splits["split"])
-    columns = {"row": splits["row"].to_numpy(), "split": coded(splits["split"], known)}
-    names = [name.encode() for name in known]
+    for partition, ids in _ids(store, partitions):
+        first = partition * store.manifest.partition_rows
+        inside = (pc.field("row") >= first) & (
+            pc.field("row") < first + store.manifest.partition_rows
+        )
+        splits = store.table("splits", where=inside)
+        known = distinct(splits["split"])
+        names = np.array([name.encode() for name in known], dtype=object)
+        texts = names[coded(splits["split"], known)].tolist()
+        yield _single(b"split", ids, splits["row"].to_numpy(), texts)
 
-    def text(i: int, part: dict[str, NDArray]) -> bytes:
-        return names[part["split"][i]]
 
-    yield from _unpartitioned(store, b"split", columns, text)
-
-
-def byte_rows(store: Store) -> Rows:
+def byte_rows(store: Store, partitions: Sequence[int] | None = None) -> Rows:
     """Each packed image with the length and checksum of its bytes, wherever they are packed."""
-    table = store.table("shards/index", ["row", "length", "crc32"])
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-
-    def text(i: int, part: dict[str, NDArray]) -> bytes:
-        return b"%d %d" % (part["length"][i], part["crc32"][i])
-
-    yield from _unpartitioned(store, b"bytes", columns, text)
+    for partition, ids in _ids(store, partitions):
+        index = store.table("shards/index", ["row", "length", "crc32"], partition)
+        values = zip(index["length"].to_pylist(), index["crc32"].to_pylist(), strict=True)
+        texts = [b"%d %d" % value for value in values]
+        yield _single(b"bytes", ids, index["row"].to_numpy(), texts)
 
 
-def fact_rows(store: Store) -> Rows:
+def fact_rows(store: Store, partitions: Sequence[int] | None = None) -> Rows:
     """Each image that facts are about, with all of them."""
     keys = Keys(store)
-    for partition, ids in _ids(store):
+    for partition, ids in _ids(store, partitions):
         facts = store.table("facts", partition=partition)
         names = sorted(distinct(facts["source"]), key=str.encode)
         sources, kinds = coded(facts["source"], names), coded(facts["kind"], FACT_KINDS)
@@ -106,10 +109,10 @@ def fact_rows(store: Store) -> Rows:
         yield from _grouped(b"facts", ids, rows[order], order, record)
 
 
-def tag_rows(store: Store) -> Rows:
+def tag_rows(store: Store, partitions: Sequence[int] | None = None) -> Rows:
     """Each image that has tags, with all of them."""
     keys = Keys(store)
-    for partition, ids in _ids(store):
+    for partition, ids in _ids(store, partitions):
         table = store.table("tags", partition=partition)
         for begin in range(0, table.num_rows, _BLOCK_IMAGES):
             part = table.slice(begin, _BLOCK_IMAGES).combine_chunks()
@@ -136,9 +139,15 @@ def tag_rows(store: Store) -> Rows:
             yield from _grouped(b"tags", ids, rows[order], order, record)
 
 
-def _ids(store: Store) -> Iterator[tuple[int, dict[str, NDArray]]]:
+def _chosen(store: Store, partitions: Sequence[int] | None) -> Sequence[int]:
+    return store.partitions("images") if partitions is None else partitions
+
+
+def _ids(
+    store: Store, partitions: Sequence[int] | None
+) -> Iterator[tuple[int, dict[str, NDArray]]]:
     """Of each partition: its rows, ascending, and their ids."""
-    for partition in store.partitions("images"):
+    for partition in _chosen(store, partitions):
         table = store.table("images", ["row", "id"], partition).sort_by("row").combine_chunks()
         ids = np.array(table["id"].to_pylist(), dtype=object)
         yield partition, {"row": table["row"].to_numpy(), "id": ids}
@@ -159,13 +168,10 @@ def _grouped(
         last = rows[min(begin + 8 * _BLOCK_IMAGES, len(rows)) - 1]
         end = int(np.searchsorted(rows, last, side="right"))
         found, first = np.unique(rows[begin:end], return_index=True)
-        place = np.searchsorted(ids["row"], found)
-        if place[-1] >= len(ids["row"]) or not np.array_equal(ids["row"][place], found):
-            raise DatabaseError("database", "a row without an image", "run: mlimages check")
+        labels = _labels(ids, found)
         records = record(order[begin:end])
         data, size = records.tobytes(), records.itemsize
         bounds = [*(first * size).tolist(), len(data)]
-        labels = ids["id"][place].tolist()
         digests = [
             make(b"%d:%b" % (len(label), label.encode()) + data[bounds[i] : bounds[i + 1]]).digest()
             for i, label in enumerate(labels)
@@ -174,22 +180,23 @@ def _grouped(
         begin = end
 
 
-def _unpartitioned(
-    store: Store,
-    person: bytes,
-    columns: dict[str, NDArray],
-    text: Callable[[int, dict[str, NDArray]], bytes],
-) -> Rows:
-    """Rows of a table that is in one piece, partition by partition with the images' ids."""
+def _single(
+    person: bytes, ids: dict[str, NDArray], rows: NDArray, texts: list[bytes]
+) -> tuple[list[str], Digests, int]:
+    """Digests of images from the one text of each, ascending by row."""
     make = functools.partial(blake2b, digest_size=DIGEST_BYTES, person=person)
-    order = np.argsort(columns["row"], kind="stable")
-    columns = {name: column[order] for name, column in columns.items()}
-    for _, ids in _ids(store):
-        begin, end = np.searchsorted(columns["row"], [ids["row"][0], ids["row"][-1] + 1])
-        part = {name: column[begin:end] for name, column in columns.items()}
-        labels = ids["id"][np.searchsorted(ids["row"], part["row"])].tolist()
-        digests = [
-            make(b"%d:%b" % (len(label), label.encode()) + text(i, part)).digest()
-            for i, label in enumerate(labels)
-        ]
-        yield labels, joined(digests), len(labels)
+    order = np.argsort(rows, kind="stable")
+    labels = _labels(ids, rows[order])
+    digests = [
+        make(b"%d:%b" % (len(label), label.encode()) + texts[i]).digest()
+        for label, i in zip(labels, order.tolist(), strict=True)
+    ]
+    return labels, joined(digests), len(labels)
+
+
+def _labels(ids: dict[str, NDArray], rows: NDArray) -> list[str]:
+    """Ids of rows; raises DatabaseError when a row has no image."""
+    place = np.searchsorted(ids["row"], rows)
+    if len(rows) and (place[-1] >= len(ids["row"]) or not np.array_equal(ids["row"][place], rows)):
+        raise DatabaseError("database", "a row without an image", "run: mlimages check")
+    return ids["id"][place].tolist()

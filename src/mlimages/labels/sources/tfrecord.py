@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from mlimages.errors import InputError
+from mlimages.labels.protobuf import WireError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.files import range_uri, split_of_name, stem
 from mlimages.labels.sources.streams import files_of, is_remote, name_of
 from mlimages.labels.sources.tfrecord_files import (
-    BadExampleError,
     Feature,
     Record,
     parse_example,
@@ -77,7 +77,7 @@ def _chunks(
         for record in track(read_records(file), name_of(file), unit="records"):
             try:
                 _take(record, file, categories, builder, of_file)
-            except (BadExampleError, _BadRecordError) as error:
+            except (WireError, _BadRecordError) as error:
                 builder.reject(record.location, str(error))
             if builder.is_full:
                 yield builder.take()

@@ -20,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mlimages.labels.crc32c import masked_crc32c
+from mlimages.labels.protobuf import FIXED32, LENGTH, WireError, fields, messages, signed, varint
 
 MAXIMUM_RECORD = 1 << 28
 """Bytes of the largest record that is read; a larger one is passed over and named."""
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 class Record(NamedTuple):
@@ -84,10 +84,6 @@ def read_records(path: Path | str) -> Iterator[Record]:
                 yield Record(location, start, data, "")
 
 
-class BadExampleError(Exception):
-    """Bytes that are no tf.train.Example; the message says why."""
-
-
 @dataclass
 class Feature:
     """The values of one feature, of which one list is filled.
@@ -107,13 +103,13 @@ def parse_example(data: bytes) -> dict[str, Feature]:
     """The features of a tf.train.Example by name; of one that is there twice the last.
 
     Raises:
-        BadExampleError: the bytes are no such message.
+        WireError: the bytes are no such message.
     """
     features: dict[str, Feature] = {}
-    for _, begin, end in _messages(data, 0, len(data), 1):
-        for _, entry, entry_end in _messages(data, begin, end, 1):
+    for _, begin, end in messages(data, 0, len(data), 1):
+        for _, entry, entry_end in messages(data, begin, end, 1):
             name, value = "", Feature()
-            for number, inner, inner_end in _messages(data, entry, entry_end):
+            for number, inner, inner_end in messages(data, entry, entry_end):
                 if number == 1:
                     name = data[inner:inner_end].decode("utf-8", "backslashreplace")
                 elif number == 2:
@@ -124,67 +120,21 @@ def parse_example(data: bytes) -> dict[str, Feature]:
 
 def _parse_feature(data: bytes, begin: int, end: int) -> Feature:
     feature = Feature()
-    for kind, inner, inner_end in _messages(data, begin, end):
+    for kind, inner, inner_end in messages(data, begin, end):
         floats = []
-        for wire, start, stop in _fields(data, inner, inner_end, 1):
-            if kind == 1 and wire == _LENGTH:
+        for number, wire, start, stop in fields(data, inner, inner_end):
+            if number != 1:
+                continue
+            if kind == 1 and wire == LENGTH:
                 feature.spans.append((start, stop - start))
-            elif kind == 2 and wire in (_LENGTH, _FIXED32):
+            elif kind == 2 and wire in (LENGTH, FIXED32):
                 if (stop - start) % 4:
-                    raise BadExampleError("a list of floats of odd length")
+                    raise WireError("a list of floats of odd length")
                 floats.append(np.frombuffer(data, "<f4", (stop - start) // 4, start))
             elif kind == 3:
                 while start < stop:
-                    value, start = _varint(data, start, stop)
-                    feature.integers.append(value - (1 << 64) if value >> 63 else value)
+                    value, start = varint(data, start, stop)
+                    feature.integers.append(signed(value))
         if floats:
             feature.floats = np.concatenate(floats)
     return feature
-
-
-def _messages(
-    data: bytes, begin: int, end: int, wanted: int | None = None
-) -> Iterator[tuple[int, int, int]]:
-    """(field number, begin, end) of the fields of a message that have a length."""
-    for number, wire, start, stop in _all_fields(data, begin, end):
-        if wire == _LENGTH and (wanted is None or number == wanted):
-            yield number, start, stop
-
-
-def _fields(data: bytes, begin: int, end: int, wanted: int) -> Iterator[tuple[int, int, int]]:
-    """(wire type, begin, end) of the fields of one number."""
-    for number, wire, start, stop in _all_fields(data, begin, end):
-        if number == wanted:
-            yield wire, start, stop
-
-
-def _all_fields(data: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    position = begin
-    while position < end:
-        tag, position = _varint(data, position, end)
-        wire, start = tag & 7, position
-        if wire == _VARINT:
-            position = _varint(data, position, end)[1]
-        elif wire == _LENGTH:
-            length, start = _varint(data, position, end)
-            position = start + length
-        elif wire in (_FIXED64, _FIXED32):
-            position += 8 if wire == _FIXED64 else 4
-        else:
-            raise BadExampleError(f"wire type {wire} at byte {start}")
-        if position > end:
-            raise BadExampleError(f"a field at byte {start} goes beyond its message")
-        yield tag >> 3, wire, start, position
-
-
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """A number in base 128, and the position behind it."""
-    value = shift = 0
-    while position < end and shift < 70:
-        byte = data[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value & 0xFFFFFFFFFFFFFFFF, position
-        shift += 7
-    raise BadExampleError(f"a number at byte {position} does not end")

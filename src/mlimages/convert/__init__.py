@@ -1,0 +1,1 @@
+"""Checkpoints and model formats, in and out."""

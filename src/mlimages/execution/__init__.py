@@ -1,0 +1,1 @@
+"""Running one function over many tasks: here, in processes of this machine, or on Ray."""
