@@ -25,7 +25,7 @@ ORDER = [
     ("taxonomy",),
     ("labels",),
     ("images",),
-    ("importing", "completion", "publishing"),
+    ("importing", "completion", "publishing", "selection"),
     ("database",),
     ("pages",),
     ("models", "losses", "metrics"),

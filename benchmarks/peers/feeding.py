@@ -84,9 +84,9 @@ def our_dataset(folder: Path) -> Any:
     import numpy as np
     import pyarrow.parquet as pq
 
-    from mlimages.database import Selection
     from mlimages.images.augmentation import AugmentationSettings
     from mlimages.images.shards import ShardReader
+    from mlimages.selection import Selection
     from mlimages.training.dataset import ShardDataset
     from mlimages.training.tags import TagMatrix
 

@@ -82,9 +82,9 @@ def start(method: str, folder: Path) -> dict[str, float]:
     """Make a loader, and take a batch from the start and one from the middle of an epoch."""
     from torch.utils.data import DataLoader
 
-    from mlimages.database import Selection
     from mlimages.images.augmentation import AugmentationSettings
     from mlimages.images.shards import ShardReader
+    from mlimages.selection import Selection
     from mlimages.training.dataset import LaneSampler, ShardDataset, collate
     from mlimages.training.tags import TagMatrix
 

@@ -13,10 +13,9 @@ and committed to the directory described in docs/database.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,16 +27,10 @@ from mlimages.completion import complete
 from mlimages.errors import DatabaseError, InputError
 from mlimages.execution.parts import Part as Share
 from mlimages.execution.run import Engine
-from mlimages.images.duplicates import (
-    Closeness,
-    DuplicatesReport,
-    find_duplicates,
-    leaks,
-    merge_duplicates,
-    report_duplicates,
-    update_hashes,
-)
+from mlimages.images.duplicates import Closeness, DuplicatesReport
+from mlimages.images.duplicates.leaks import TRAIN, LeaksReport
 from mlimages.images.duplicates.outside import Outside
+from mlimages.images.duplicates.storing import find_leaks, merge_copies, restore_leaks
 from mlimages.images.ledger.checks import check_ledger
 from mlimages.images.ledger.ledger import Ledger
 from mlimages.images.ledger.report import LedgerReport, report_ledger
@@ -48,14 +41,12 @@ from mlimages.images.packing.settings import PackSettings
 from mlimages.images.shard_cache import ShardCache
 from mlimages.images.shards import ShardReader, open_reader
 from mlimages.importing import start, take_in
-from mlimages.labels.absences import single_label_rows
 from mlimages.labels.checks.reconciliation import reconcile
 from mlimages.labels.derivation import explanation
 from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.exporting import ExportReport
 from mlimages.labels.exports.view import TagChoice
 from mlimages.labels.hashing import dividing, hashes
-from mlimages.labels.lookup import left_out
 from mlimages.labels.quality.examining import QualityReport, examine
 from mlimages.labels.removals import (
     RemovalReport,
@@ -64,15 +55,13 @@ from mlimages.labels.removals import (
     is_removed,
     undo_removals,
 )
-from mlimages.labels.sparse import expand
 from mlimages.labels.splits.splitting import SplitReport, split_images
 from mlimages.labels.statistics.summary import Statistics, compute
 from mlimages.labels.streams import Readings
-from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport, PartReport
-from mlimages.schemas import DUPLICATES, LEAKS
+from mlimages.selection import Part, Selection, select, single_label_images
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
@@ -82,28 +71,6 @@ if TYPE_CHECKING:
     from mlimages.images.fetching.recheck import RecheckReport
     from mlimages.images.fetching.report import FetchReport
     from mlimages.storage import AnyPath
-
-Part = Literal["all", "multi", "single"]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Images and their tags, sparse, in row order.
-
-    Attributes:
-        rows: int32 [n], ascending.
-        indptr: int64 [n + 1]; tags of image i are at indptr[i]:indptr[i + 1].
-        categories: int32 [tags], vocabulary indices.
-        confidences: float32 [tags].
-    """
-
-    rows: np.ndarray
-    indptr: np.ndarray
-    categories: np.ndarray
-    confidences: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class Database:
@@ -290,30 +257,11 @@ class Database:
             DatabaseError: there are no tags yet, or no image is left.
         """
         _ = self.rules
-        num_images = self.store.num_rows("images")
-        keep = ~left_out(self.store)
-        if split is not None:
-            keep &= self._in_split(split, num_images)
-        if part != "all":
-            keep &= self.single_label_rows() == (part == "single")
-        if packed:
-            has_bytes = np.zeros(num_images, dtype=bool)
-            has_bytes[self.store.table("shards/index", ["row"])["row"].to_numpy()] = True
-            keep &= has_bytes
-        if not keep.any():
-            what = f"no image in split {split!r}, part {part!r}" if split else f"no image, {part=}"
-            hint = "run: mlimages pack DB" if packed else "import images of that kind"
-            raise DatabaseError(self.root, what, hint)
-        return self._take(np.flatnonzero(keep).astype(np.int32))
+        return select(self.store, split, part, packed)
 
     def single_label_rows(self) -> np.ndarray:
         """bool [images]: whether only single-label sources annotated the image."""
-        sources = self.store.table("sources")
-        found = [
-            single_label_rows(self.store.table("images", ["sources"], partition), sources)
-            for partition in self.store.partitions()
-        ]
-        return np.concatenate([np.empty(0, dtype=bool), *found])
+        return single_label_images(self.store)
 
     def reader(self, cache: ShardCache | None = None) -> ShardReader:
         """Random access to the packed images' bytes by row; removed images are not in it.
@@ -411,26 +359,16 @@ class Database:
             undo: only undo.
             closeness: also merge images that show the same photo, as alike as this says.
         """
-        # Of removed images too: where one of several of the same photo is removed, all are.
-        reader = open_reader(self.store, with_removed=True)
-        with self.store.writing("duplicates"):
-            if closeness is not None and not undo:
-                update_hashes(self.store, reader)
-            with self.store.commit("duplicates") as commit:
-                found, searched = DUPLICATES.empty_table(), None
-                if not undo:
-                    found, searched = find_duplicates(self.store, reader, closeness)
-                added = merge_duplicates(commit, found)
-        return report_duplicates(self.store, found, added, searched)
+        return merge_copies(self.store, undo, closeness)
 
     def find_leaks(
         self,
         outside: Outside,
         closeness: Closeness | None = None,
         *,
-        split: str = leaks.TRAIN,
+        split: str = TRAIN,
         remove: bool = False,
-    ) -> tuple[pa.Table, leaks.LeaksReport]:
+    ) -> tuple[pa.Table, LeaksReport]:
         """Find pictures of another set among the images of a split and of none.
 
         Args:
@@ -442,21 +380,11 @@ class Database:
         Returns:
             schemas.LEAKS, and the report.
         """
-        reader = self.reader()
-        with self.store.writing("duplicates leak"):
-            update_hashes(self.store, reader)
-            found = leaks.find_leaks(self.store, reader, outside, closeness or Closeness(), split)
-            if remove:
-                with self.store.commit("duplicates leak") as commit:
-                    commit.replace("leaks", leaks.put_aside(commit.table("leaks"), found))
-        return found, leaks.report_leaks(self.store, outside, found, split)
+        return find_leaks(self.store, outside, closeness, split, remove)
 
     def restore_leaks(self) -> int:
         """Bring back every image that `find_leaks` put aside; returns how many."""
-        count = self.store.num_rows("leaks")
-        with self.store.commit("duplicates leak") as commit:
-            commit.replace("leaks", LEAKS.empty_table())
-        return count
+        return restore_leaks(self.store)
 
     def split(
         self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()
@@ -506,33 +434,3 @@ class Database:
             return report
         checks = report.checks + reconcile(self.store, self.taxonomy) + check_ledger(self.store)
         return CheckReport(all(good for _, good, _ in checks), checks)
-
-    def _take(self, rows: np.ndarray) -> Selection:
-        """The tags of some images, ascending, a partition at a time."""
-        size = self.store.manifest.partition_rows
-        indptr = np.zeros(len(rows) + 1, dtype=np.int64)
-        most = self.store.manifest.info["tags"]["tags"]  # memory that is not used is not taken
-        taken = {"categories": np.empty(most, np.int32), "confidences": np.empty(most, np.float32)}
-        for partition in self.store.partitions("tags"):
-            first, last = np.searchsorted(rows, (partition * size, (partition + 1) * size))
-            if first == last:
-                continue
-            table = self.store.table("tags", list(taken), partition)
-            for name, values in taken.items():
-                starts, found = compressed(table[name])
-                local = rows[first:last] - partition * size
-                ends = indptr[first] + np.cumsum(starts[local + 1] - starts[local])
-                indptr[first + 1 : last + 1] = ends
-                values[indptr[first] : ends[-1]] = found[expand(starts, local)[1]]
-        categories, confidences = (values[: indptr[-1]] for values in taken.values())
-        return Selection(rows, indptr, categories, confidences)
-
-    def _in_split(self, split: str, count: int) -> np.ndarray:
-        table = self.store.table("splits")
-        known = pc.unique(table["split"]).to_pylist()
-        if split not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise InputError(split, "no such split in the database", f"known: {listed}")
-        chosen = np.zeros(count, dtype=bool)
-        chosen[table.filter(pc.equal(table["split"], split))["row"].to_numpy()] = True
-        return chosen

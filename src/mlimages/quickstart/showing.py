@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mlimages.database import Database, Selection
+from mlimages.database import Database
 from mlimages.errors import MissingExtraError, require
 from mlimages.labels.derivation.explanation import TagExplanation
 from mlimages.labels.tags import COOCCURRENCE, Tags
@@ -20,6 +20,7 @@ from mlimages.quickstart.results import (
     SampleTag,
     TaggedPhoto,
 )
+from mlimages.selection import Selection
 from mlimages.storage import atomic_file
 from mlimages.tagging.tagger import Tagger
 from mlimages.training.inference import LoadedModel, load_model

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from mlimages.database import Selection
 from mlimages.errors import TrainingError
 from mlimages.images.shards import ShardReader
 from mlimages.losses.targets import SparseTargets
+from mlimages.selection import Selection
 from mlimages.training.dataset import Batch, Keys, ShardDataset, collate
 from mlimages.training.recipe import Recipe
 from mlimages.training.tags import TagMatrix

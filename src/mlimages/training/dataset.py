@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mlimages.database import Selection
 from mlimages.errors import MlimagesError, TrainingError, require
 from mlimages.images.augmentation import AugmentationSettings, draw, sample_generator, train_view
 from mlimages.images.shards import ShardReader
 from mlimages.images.timed_reads import TimedReads
 from mlimages.losses.targets import SparseTargets
+from mlimages.selection import Selection
 from mlimages.training.order import REMOTE_WINDOW, DataOrder, ShardLayout
 from mlimages.training.sharing import SharedState
 from mlimages.training.tags import TagMatrix

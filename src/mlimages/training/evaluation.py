@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlimages.database import Database, Selection
+from mlimages.database import Database
 from mlimages.errors import InputError, MlimagesError
 from mlimages.images.shards import ShardReader
 from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
+from mlimages.selection import Selection
 from mlimages.training.inference import LoadedModel
 from mlimages.training.prediction import model_outputs, score_images
 

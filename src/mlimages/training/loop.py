@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from mlimages import __version__
-from mlimages.database import Database, Selection
+from mlimages.database import Database
 from mlimages.errors import (
     CheckpointError,
     InterruptedTrainingError,
@@ -22,6 +22,7 @@ from mlimages.errors import (
     TrainingError,
 )
 from mlimages.images.shard_cache import ShardCache
+from mlimages.selection import Selection
 from mlimages.storage import write_text
 from mlimages.training.checkpoint import newest_checkpoint, write_checkpoint
 from mlimages.training.data import StepData, TrainingData

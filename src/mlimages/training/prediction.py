@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from mlimages.database import Database, Selection
+from mlimages.database import Database
 from mlimages.errors import InputError
 from mlimages.images.shards import ShardReader
 from mlimages.labels.predicted_rows import record_rows
 from mlimages.progress import track
 from mlimages.schemas import PREDICTIONS
+from mlimages.selection import Selection
 from mlimages.training.inference import LoadedModel
 from mlimages.training.threads import read_images
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlimages.database import Database, Selection
+from mlimages.database import Database
 from mlimages.execution.parts import Part
 from mlimages.execution.run import Engine, run
 from mlimages.images.packing.blocks import block_of_table
@@ -24,6 +24,7 @@ from mlimages.images.shards import ShardReader
 from mlimages.labels.predicted_rows import ROWS_KEY, united_rows
 from mlimages.labels.prediction_files import MADE_KEY, PART_KEY, part_path, prediction_writer
 from mlimages.schemas import SHARD_INDEX
+from mlimages.selection import Selection
 from mlimages.storage import atomic_file
 from mlimages.store import Store
 from mlimages.training.inference import UNTRAINED, LoadedModel, choose_device, load_model

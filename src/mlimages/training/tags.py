@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mlimages.database import Selection
 from mlimages.errors import InputError
 from mlimages.losses.targets import SparseTargets
+from mlimages.selection import Selection
 
 
 class TagMatrix:
