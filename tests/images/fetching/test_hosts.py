@@ -8,7 +8,8 @@ from collections import deque
 
 import pytest
 
-from mlimages.images.fetching.hosts import HostGate, HostLimits, Hosts, HostState, Outcome
+from mlimages.images.fetching.host_state import HostLimits, HostState, Outcome
+from mlimages.images.fetching.hosts import HostGate, Hosts
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 
