@@ -147,8 +147,8 @@ def test_rewriting_shards_erases_the_bytes(db: Database, photos: list[Path]) -> 
 
 def test_copies_of_a_removed_image_are_removed_with_it(db: Database) -> None:
     with db.store.commit("test") as commit:
-        columns = [[4, 7], [9, 9], ["bytes", "bytes"]]
-        commit.replace("duplicates", pa.table(columns, schema=DUPLICATES))
+        copies = [{"row": row, "kept": 9, "evidence": "bytes"} for row in (4, 7)]
+        commit.replace("duplicates", pa.Table.from_pylist(copies, schema=DUPLICATES))
     db.remove([entry("id", "n0004")])
     assert set(range(COUNT)) - set(db.select(packed=False).rows.tolist()) == {4, 7, 9}
     counted = db.statistics()

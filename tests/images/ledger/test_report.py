@@ -40,7 +40,8 @@ def store(tmp_path: Path) -> Store:
         with store.commit("test") as commit:
             ledger.commit_ok(commit, [0], [0], plain_rights([0]))
             add_to_index(commit, [0, 6])
-            commit.append("duplicates", pa.table([[5], [0], ["md5"]], schema=DUPLICATES))
+            copies = [{"row": 5, "kept": 0, "evidence": "md5"}]
+            commit.append("duplicates", pa.Table.from_pylist(copies, schema=DUPLICATES))
         ledger.record(2, 0, UrlState.TIMEOUT)
         ledger.record_many([3, 3], [0, 1], [UrlState.GONE, UrlState.GONE], [404, 410])
         ledger.close()
