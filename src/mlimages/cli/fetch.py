@@ -92,6 +92,7 @@ def fetch(
     chosen = chosen_part(part, merge)
     network = network_settings(
         contact,
+        concurrency,
         a_host,
         host_rate,
         allow_private_addresses,
