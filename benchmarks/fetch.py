@@ -1,7 +1,7 @@
 """Fetching a list of addresses, beside img2dataset 1.47, from a web of photos on this machine.
 
-The server shares the cores with both sides. It has 256 hosts and photos of about 100 kB, and answers
-after 0.3 s in the middle, 0.45 s on average; in a second round, with faults for 30 % of the
+The server shares the cores with both sides. It has 256 hosts and photos of about 100 kB, and
+answers after 0.3 s in the middle, 0.45 s on average; in a second round, with faults for 30 % of the
 addresses. Three ways: originals unchecked (which is what img2dataset does when it keeps originals),
 originals with every image decoded to check it, and the shorter side scaled to 256 pixels. Sides run
 in turns, each as a command of its own.

@@ -2,8 +2,8 @@
 
 Photos are cut out of the two sample photos of scikit-learn and encoded anew: 20 to 290 kB, about
 100 kB on average. Each address gives bytes of its own, by a comment inside the JPEG. Hosts are
-loopback addresses, 127.0.0.1 to 127.0.255.1. It runs as a process, `python photo_server.py PORT FAULTS`,
-and prints its port.
+loopback addresses, 127.0.0.1 to 127.0.255.1. It runs as a process, and prints its port:
+`python photo_server.py PORT FAULTS`.
 
 Faults of a share of the addresses, by their number: three of four pass (a 503 with Retry-After, a
 connection that is cut, half a body), one of four does not (404, a page of HTML).
