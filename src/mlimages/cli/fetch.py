@@ -95,6 +95,7 @@ def fetch(
 
     network = network_settings(
         contact,
+        concurrency,
         a_host,
         host_rate,
         allow_private_addresses,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def network_settings(
     contact: str | None,
+    concurrency: int,
     a_host: int,
     host_rate: float | None,
     allow_private_addresses: bool,
@@ -23,6 +24,8 @@ def network_settings(
         contact=contact or DEFAULT_CONTACT,
         ports=None if allow_private_addresses else NetworkSettings().ports,
         allow_private_addresses=allow_private_addresses,
+        connections=concurrency,
+        idle_connections=concurrency,
         hosts=HostLimits(connections=a_host, rate=host_rate),
         **others,
     )

@@ -41,7 +41,7 @@ def recheck(
     from mlimages.database import Database
     from mlimages.images.fetching.fetch_settings import FetchSettings
 
-    network = network_settings(contact, a_host, host_rate, allow_private_addresses)
+    network = network_settings(contact, concurrency, a_host, host_rate, allow_private_addresses)
     settings = FetchSettings(network=network, concurrency=concurrency)
     report = Database.open(db).recheck(settings)
     lines = [

@@ -7,6 +7,7 @@ a disk that is slow, or a shard that is synced, lets no deadline pass and no hos
 from __future__ import annotations
 
 import asyncio
+import resource
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 256
 HELD_BYTES = 64 << 20
+_OTHER_FILES = 256
 
 
 class Getter(Protocol):
@@ -79,6 +81,7 @@ class Downloads:
         self._thread = threading.Thread(target=self._run, name="downloads", daemon=True)
 
     def __enter__(self) -> Downloads:
+        _allow_files(2 * self._concurrency + _OTHER_FILES)
         self._thread.start()
         self._ready.wait()
         self.check()
@@ -193,6 +196,14 @@ class Downloads:
         self._held += len(answer.data)
         self._deliver(request, answer)
         self._begin()
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit of open files, which sockets are too, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
