@@ -54,7 +54,7 @@ def page(results: dict[str, dict | str]) -> str:
         if isinstance(result, str):
             lines.append(f"| `{name}` | {result.replace('|', '/')} | |")
             continue
-        for kind in ("seconds", "peak_gb", "ratios"):
+        for kind in ("seconds", "peak_gb", "ratios", "figures"):
             lines += [f"| `{name}` | {kind}.{n} | {v:.4g} |" for n, v in result[kind].items()]
         machines[", ".join(f"{value} {key}" for key, value in result["machine"].items())] = None
         versions |= result["versions"]
