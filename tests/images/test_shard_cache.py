@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.images.packed import whole_index, write_photos
+from tests.images.packed import pack_shards, whole_index, write_photos
 
 from mlimages.errors import DatabaseError, InputError
-from mlimages.images.packing import pack_shards
 from mlimages.images.shard_cache import ShardCache
 from mlimages.images.shards import ShardReader
 

@@ -16,6 +16,7 @@ from tests.images.databases import (
     stored,
     write_photos,
 )
+from tests.images.ledger.stores import plain_rights
 from tests.images.pictures import encode, smooth
 
 from mlimages.cli import run
@@ -161,7 +162,8 @@ def test_a_lost_image_that_was_fetched_is_to_be_fetched_again(
     database = database_of(tmp_path / "DB", [f"https://example.org/{n}" for n in range(20)])
     arrive(database, photos, list(range(20)))
     with database.store.commit("test") as commit:
-        Ledger.open(database.store).commit_ok(commit, range(20), [0] * 20)
+        rights = plain_rights(range(20))
+        Ledger.open(database.store).commit_ok(commit, range(20), [0] * 20, rights)
     damage(database)
     lost = {f.row for f in verify_shards(database.store).findings if f.fault is Fault.BYTES}
     missing = database.store.table("shards/index")
@@ -264,8 +266,8 @@ def test_images_that_another_stands_for_are_left_out_and_stay_out(
     import pyarrow as pa
 
     with packed.store.commit("test") as commit:
-        merged = {"row": [9, 3], "kept": [2, 2], "evidence": ["bytes", "bytes"]}
-        commit.replace("duplicates", pa.table(merged, schema=DUPLICATES))
+        merged = [{"row": row, "kept": 2, "evidence": "bytes"} for row in (9, 3)]
+        commit.replace("duplicates", pa.Table.from_pylist(merged, schema=DUPLICATES))
     report = rewrite_shards(packed.store)
     assert (report.rewritten, report.left_out) == (2, 2)
     assert sorted(stored(packed)) == [row for row in range(20) if row not in (3, 9)]
