@@ -11,6 +11,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SKIPPED = 77  # the exit status of a benchmark that lacks what it needs
 
 
 @dataclass
@@ -29,12 +34,29 @@ class Outcome:
         peak_gb: proportional set size at its highest, in 1e9 bytes.
         ratios: what the claim is about; the name says what is divided by what.
         raw: all single times.
+        figures: whatever else is told, by a name that says its unit.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     peak_gb: dict[str, float] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     raw: dict[str, list[float]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def skip(reason: str) -> NoReturn:
+    """End a benchmark that cannot run here; the others go on."""
+    print(reason, file=sys.stderr)
+    sys.exit(SKIPPED)
+
+
+def real_data(path: str) -> Path:
+    """A file or folder of MLIMAGES_DATA or ../shared/data; skips the benchmark without it."""
+    named = os.environ.get("MLIMAGES_DATA")
+    place = (Path(named) if named else REPOSITORY.parent / "shared" / "data") / path
+    if not place.exists():
+        skip(f"no {path} in MLIMAGES_DATA, the folder of real data")
+    return place
 
 
 def interleaved(sides: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
@@ -137,7 +159,7 @@ def main(
         print(json.dumps(result))
         return
     print(title)
-    for kind in ("seconds", "peak_gb", "ratios"):
+    for kind in ("seconds", "peak_gb", "ratios", "figures"):
         for name, value in result[kind].items():  # type: ignore[attr-defined]
             print(f"  {kind:8} {name:44} {value:10.4f}")
     print(f"  {result['machine']}\n  {result['versions']}")

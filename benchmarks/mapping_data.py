@@ -1,26 +1,19 @@
-"""Where the mapping benchmarks find real class lists, and the judged sample of proposals."""
+"""The judged sample of proposals."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlimages.taxonomy.packaged import read_lines
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-VERDICTS = REPOSITORY / "tests" / "taxonomy" / "data" / "openimages_mapping_verdicts.tsv"
-
-
-def find(name: str) -> Path:
-    """A file of `metadata`; ends the program with a line where there is none."""
-    named = os.environ.get("MLIMAGES_DATA")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
-    path = folder / "metadata" / name
-    if not path.is_file():
-        sys.exit(f"error: {path}: no such file; set MLIMAGES_DATA to the folder of real data")
-    return path
+VERDICTS = (
+    Path(__file__).resolve().parent.parent
+    / "tests"
+    / "taxonomy"
+    / "data"
+    / "openimages_mapping_verdicts.tsv"
+)
 
 
 @dataclass(frozen=True)

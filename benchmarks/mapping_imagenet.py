@@ -16,8 +16,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness import Outcome, main
-from mapping_data import find
+from harness import Outcome, main, real_data
 
 from mlimages.taxonomy.categories import released_taxonomy
 from mlimages.taxonomy.proposals.foreign import ForeignClass
@@ -68,7 +67,9 @@ def choose(found: Sequence[Answer], target: float) -> float:
 
 def measure(quick: bool) -> Outcome:
     """Map, compare, choose thresholds on one half, and state everything on the other."""
-    with open(find("imagenet_fall11_synset_counts.csv"), encoding="utf-8", newline="") as file:
+    with open(
+        real_data("metadata/imagenet_fall11_synset_counts.csv"), encoding="utf-8", newline=""
+    ) as file:
         rows = [(row["synid"], row["class_name"]) for row in csv.DictReader(file)]
     wnids = [wnid for wnid, _ in rows]
     classes = [ForeignClass(f"class {i}", (name,)) for i, (_, name) in enumerate(rows)]

@@ -16,8 +16,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from harness import Outcome, main
-from mapping_data import Judged, find, read_verdicts
+from harness import Outcome, main, real_data
+from mapping_data import Judged, read_verdicts
 
 from mlimages.taxonomy.categories import released_taxonomy
 from mlimages.taxonomy.proposals.foreign import (
@@ -94,8 +94,10 @@ def measure(quick: bool) -> Outcome:
     """Map everything, count by confidence, and compare the judged sample with today's proposals."""
     outcome = Outcome()
     start = time.perf_counter()
-    classes, rejected = read_classes(find("openimages_class_descriptions.csv"))
-    parents = read_openimages_hierarchy(find("openimages_bbox_labels_600_hierarchy.json"))
+    classes, rejected = read_classes(real_data("metadata/openimages_class_descriptions.csv"))
+    parents = read_openimages_hierarchy(
+        real_data("metadata/openimages_bbox_labels_600_hierarchy.json")
+    )
     proposals = propose(with_parents(classes, parents), frozenset(released_taxonomy().keys))
     outcome.seconds["map"] = time.perf_counter() - start
     ratios = outcome.ratios

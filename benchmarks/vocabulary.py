@@ -10,15 +10,13 @@ Needs the image counts of ImageNet Fall 2011, in MLIMAGES_DATA/metadata or ../sh
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TypeVar
 
-from harness import Outcome, main
+from harness import Outcome, main, real_data
 
 from mlimages.taxonomy.building import Sources, build_vocabulary
 from mlimages.taxonomy.categories import released_taxonomy
@@ -35,19 +33,9 @@ from mlimages.taxonomy.selection import (
 from mlimages.taxonomy.wordnet import wordnet
 
 COMMUNICATION = "n00033020"
-COUNTS = Path("metadata", "imagenet_fall11_synset_counts.csv")
-REPOSITORY = Path(__file__).resolve().parent.parent
+COUNTS = "metadata/imagenet_fall11_synset_counts.csv"
 Rule = Callable[[str], bool]
 Name = TypeVar("Name")
-
-
-def counts_file() -> Path:
-    """The list of synsets with numbers of images."""
-    data = os.environ.get("MLIMAGES_DATA", REPOSITORY.parent / "shared" / "data")
-    path = Path(data) / COUNTS
-    if not path.is_file():
-        sys.exit(f"error: {path}: no such file; set MLIMAGES_DATA to the folder of real data")
-    return path
 
 
 def in_first_half(wnid: str) -> bool:
@@ -184,7 +172,7 @@ def judge_parents(first: set[str], ratios: dict[str, float]) -> None:
 
 def measure(quick: bool) -> Outcome:
     """Judge everything; it takes the same seconds when quick."""
-    path, held = counts_file(), set(released_taxonomy().keys)
+    path, held = real_data(COUNTS), set(released_taxonomy().keys)
     listed = read_imagenet_classes(path)
     ratios: dict[str, float] = {}
     abstract, rare = judge_dropped(listed, held, ratios)

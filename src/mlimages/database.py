@@ -29,11 +29,15 @@ from mlimages.errors import DatabaseError, InputError
 from mlimages.execution.parts import Part as Share
 from mlimages.execution.run import Engine
 from mlimages.images.duplicates import (
+    Closeness,
     DuplicatesReport,
     find_duplicates,
+    leaks,
     merge_duplicates,
     report_duplicates,
+    update_hashes,
 )
+from mlimages.images.duplicates.outside import Outside
 from mlimages.images.ledger.checks import check_ledger
 from mlimages.images.ledger.ledger import Ledger
 from mlimages.images.ledger.report import LedgerReport, report_ledger
@@ -41,6 +45,7 @@ from mlimages.images.ledger.survivors import Survivors, count_survivors
 from mlimages.images.packing import dividing as packed_parts
 from mlimages.images.packing.packing import pack_store
 from mlimages.images.packing.settings import PackSettings
+from mlimages.images.shard_cache import ShardCache
 from mlimages.images.shards import ShardReader, open_reader
 from mlimages.importing import start, take_in
 from mlimages.labels.absences import single_label_rows
@@ -67,7 +72,7 @@ from mlimages.labels.tags import compressed
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport, PartReport
-from mlimages.schemas import DUPLICATES
+from mlimages.schemas import DUPLICATES, LEAKS
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
@@ -233,16 +238,13 @@ class Database:
 
         Args:
             settings: how addresses are tried.
-            engine, address: what does the work; see `images.fetching.dividing.fetch_on`.
-            options: of `fetch_store`.
+            engine, address: what does the work; see `execution.run`.
+            options: of `fetch_store`; on Ray `workers` are tasks at once, and have to be given.
         """
-        if engine == "local":
-            from mlimages.images.fetching.storing import fetch_store
+        from mlimages.images.fetching.dividing import images_on
+        from mlimages.images.fetching.storing import fetch_store
 
-            return fetch_store(self.store, settings, **options)
-        from mlimages.images.fetching.dividing import fetch_on
-
-        return fetch_on(self.store, settings, engine=engine, address=address, **options)
+        return fetch_store(self.store, settings, images_on=images_on(engine, address), **options)
 
     def fetch_part(
         self, part: Share, settings: FetchSettings | None = None, **options: Any
@@ -253,12 +255,12 @@ class Database:
         return fetch_part(self.store, part, settings, **options)
 
     def merge_fetch_parts(
-        self, settings: FetchSettings | None = None, **options: Any
+        self, settings: FetchSettings | None = None, include_sensitive: bool = False
     ) -> FetchReport:
         """Take in what all parts fetched; see `images.fetching.dividing`."""
         from mlimages.images.fetching.dividing import merge_fetch_parts
 
-        return merge_fetch_parts(self.store, settings, **options)
+        return merge_fetch_parts(self.store, settings, include_sensitive)
 
     def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
         """Drop fetched images that have opted out since; see `images.fetching.recheck`."""
@@ -313,9 +315,13 @@ class Database:
         ]
         return np.concatenate([np.empty(0, dtype=bool), *found])
 
-    def reader(self) -> ShardReader:
-        """Random access to the packed images' bytes by row; removed images are not in it."""
-        return open_reader(self.store)
+    def reader(self, cache: ShardCache | None = None) -> ShardReader:
+        """Random access to the packed images' bytes by row; removed images are not in it.
+
+        Args:
+            cache: keeps on this machine what is read of a database in an object store.
+        """
+        return open_reader(self.store, cache=cache)
 
     def row_of(self, image: str) -> int:
         """Row of an image by its id; raises InputError when there is none, or it is removed."""
@@ -394,20 +400,63 @@ class Database:
         with self.store.commit("remove") as commit:
             return (undo_removals if undo else add_removals)(commit, entries)
 
-    def merge_duplicates(self, undo: bool = False) -> DuplicatesReport:
-        """Let one image stand for its exact copies, with the facts of all; see images.duplicates.
+    def merge_duplicates(
+        self, undo: bool = False, closeness: Closeness | None = None
+    ) -> DuplicatesReport:
+        """Let one image stand for its copies, with the facts of all; see images.duplicates.
 
         What an earlier call did is undone first. Tags are to be derived again afterwards.
+
+        Args:
+            undo: only undo.
+            closeness: also merge images that show the same photo, as alike as this says.
         """
-        with self.store.commit("duplicates") as commit:
-            nothing = DUPLICATES.empty_table()
-            found = (
-                nothing
-                if undo
-                else find_duplicates(self.store, open_reader(self.store, with_removed=True))
-            )
-            added = merge_duplicates(commit, found)
-        return report_duplicates(self.store, found, added)
+        # Of removed images too: where one of several of the same photo is removed, all are.
+        reader = open_reader(self.store, with_removed=True)
+        with self.store.writing("duplicates"):
+            if closeness is not None and not undo:
+                update_hashes(self.store, reader)
+            with self.store.commit("duplicates") as commit:
+                found, searched = DUPLICATES.empty_table(), None
+                if not undo:
+                    found, searched = find_duplicates(self.store, reader, closeness)
+                added = merge_duplicates(commit, found)
+        return report_duplicates(self.store, found, added, searched)
+
+    def find_leaks(
+        self,
+        outside: Outside,
+        closeness: Closeness | None = None,
+        *,
+        split: str = leaks.TRAIN,
+        remove: bool = False,
+    ) -> tuple[pa.Table, leaks.LeaksReport]:
+        """Find pictures of another set among the images of a split and of none.
+
+        Args:
+            outside: `open_outside` of a folder or another database.
+            closeness: how alike pictures must be.
+            split: the images that are compared.
+            remove: put the images aside, so that nothing selects or counts them.
+
+        Returns:
+            schemas.LEAKS, and the report.
+        """
+        reader = self.reader()
+        with self.store.writing("duplicates leak"):
+            update_hashes(self.store, reader)
+            found = leaks.find_leaks(self.store, reader, outside, closeness or Closeness(), split)
+            if remove:
+                with self.store.commit("duplicates leak") as commit:
+                    commit.replace("leaks", leaks.put_aside(commit.table("leaks"), found))
+        return found, leaks.report_leaks(self.store, outside, found, split)
+
+    def restore_leaks(self) -> int:
+        """Bring back every image that `find_leaks` put aside; returns how many."""
+        count = self.store.num_rows("leaks")
+        with self.store.commit("duplicates leak") as commit:
+            commit.replace("leaks", LEAKS.empty_table())
+        return count
 
     def split(
         self, validation: float, seed: int = 0, minimum: int = 1, keep: Sequence[str] = ()

@@ -14,7 +14,7 @@ from mlimages.labels.intake.merging import ON_REQUEST, Merger, Taken
 from mlimages.labels.reading import Reading
 from mlimages.labels.removals import matcher_of
 from mlimages.labels.streams import Readings, chunks_of
-from mlimages.reports import SHOWN_REJECTS, ImportReport, first_rejects
+from mlimages.reports import SHOWN_REJECTS, ImportReport
 from mlimages.schemas import REJECTS, SOURCES
 from mlimages.store import Commit
 from mlimages.taxonomy.categories import Taxonomy
@@ -145,10 +145,20 @@ class _RejectIntake:
                 self._before["location"], pa.chunked_array(places, pa.string()), skip_nulls=True
             )
             self._before = self._before.filter(pc.invert(again))
-        self.first += first_rejects(new.slice(0, SHOWN_REJECTS - len(self.first)))
+        self._name_first(new)
         self._held.append(new)
         if sum(table.num_rows for table in self._held) > REJECTS_HELD:
             self._write()
+
+    def _name_first(self, new: pa.Table) -> None:
+        """Keep the first of each reason for the report: one fault often spoils every other line."""
+        if len(self.first) == SHOWN_REJECTS or new.num_rows == 0:
+            return
+        named = {reason for _, reason in self.first}
+        for reason in pc.unique(new["reason"]).slice(0, SHOWN_REJECTS).to_pylist():
+            if reason not in named and len(self.first) < SHOWN_REJECTS:
+                place = pc.index(new["reason"], reason).as_py()
+                self.first.append((new["location"][place].as_py(), reason))
 
     def finish(self) -> None:
         """Write what is not yet written."""

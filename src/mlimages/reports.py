@@ -11,7 +11,10 @@ SHOWN_REJECTS = 20
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Counts of one import; read = kept + rejected, kept = new_images + merged_images."""
+    """Counts of one import; read = kept + rejected, kept = new_images + merged_images.
+
+    `first_rejects` are (location, reason), the first of each reason.
+    """
 
     source: str
     read: int

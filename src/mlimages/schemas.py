@@ -100,7 +100,29 @@ DUPLICATES = pa.schema(
     [
         ("row", pa.int32()),  # an image that another one stands for: nothing selects or counts it
         ("kept", pa.int32()),  # that other one; it carries the facts of both
-        ("evidence", pa.string()),  # md5 (both sources gave it) or bytes (packed, compared)
+        ("evidence", pa.string()),  # md5 (both sources gave it), bytes or perceptual (both packed)
+        ("distance", pa.int16()),  # of perceptual ones: bits in which the hashes differ, of 128
+        ("likeness", pa.float32()),  # of perceptual ones: correlation of the pixels
+        ("position", pa.string()),  # how the picture is turned against the one kept, if it is
+    ]
+)
+LEAKS = pa.schema(
+    [
+        ("row", pa.int32()),  # an image that is also outside: nothing selects or counts it
+        ("outside", pa.string()),  # path of that picture, or its id in the other database
+        ("evidence", pa.string()),  # as of DUPLICATES
+        ("distance", pa.int16()),
+        ("likeness", pa.float32()),
+        ("position", pa.string()),
+    ]
+)
+HASHES = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("perceptual", pa.uint64()),  # signs of the lowest frequencies of the luminance
+        ("gradient", pa.uint64()),  # which of neighbouring cells is brighter
+        ("sure", pa.uint8()),  # bits of the first above the noise; 0 where nothing was decoded
+        ("crc32", pa.uint32()),  # of the bytes that were hashed
     ]
 )
 PLACEHOLDERS = pa.schema(
@@ -204,6 +226,8 @@ TABLES = {
     "postings": POSTINGS,
     "cooccurrence": COOCCURRENCE,
     "duplicates": DUPLICATES,
+    "leaks": LEAKS,
+    "hashes": HASHES,
     "placeholders": PLACEHOLDERS,
     "shards/index": SHARD_INDEX,
     "ledger": LEDGER,
@@ -211,7 +235,17 @@ TABLES = {
     "rights": RIGHTS,
     "removals": REMOVALS,
 }
-PARTITIONED = ("images", "facts", "tags", "postings", "shards/index", "ledger", "hosts", "rights")
+PARTITIONED = (
+    "images",
+    "facts",
+    "tags",
+    "postings",
+    "shards/index",
+    "hashes",
+    "ledger",
+    "hosts",
+    "rights",
+)
 """Tables with a column `row` that are kept in one or more files a partition of images."""
 
 WRITE_OPTIONS: dict[str, dict[str, Any]] = {

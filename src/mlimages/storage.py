@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     T = TypeVar("T", Path, UPath, AnyPath)
 
 PARTIAL = ".partial"
+SYNCED_AT_ONCE = 16
 _CLIENTS = frozenset(("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure"))
 
 
@@ -52,6 +54,11 @@ def located(place: str | AnyPath) -> AnyPath:
             place, f"cannot be opened ({cause})", "install the fsspec package of its scheme"
         ) from None
     return path
+
+
+def everywhere(place: AnyPath) -> str:
+    """The name of a place for a process that works in another folder: a whole path, or a URL."""
+    return str(place.absolute() if isinstance(place, Path) else place)
 
 
 @contextmanager
@@ -146,10 +153,7 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            for folder, _, names in os.walk(temporary):
-                for name in names:
-                    sync(Path(folder, name))
-                sync(Path(folder))
+            _sync_below(temporary)
             os.replace(temporary, path)
             sync(path.parent)
         except BaseException:
@@ -176,6 +180,17 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_below(folder: Path) -> None:
+    """Sync all files of a folder, several at once: a disk writes many in the time of one."""
+    folders, files = [], []
+    for parent, _, names in os.walk(folder):
+        folders.append(Path(parent))
+        files += [Path(parent, name) for name in names]
+    with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
+        for paths in (files, folders):
+            list(pool.map(sync, paths))
 
 
 def sha256_file(path: AnyPath) -> str:

@@ -66,3 +66,12 @@ def test_a_missing_database_is_one_line(
     assert error.count("\n") == 1
     assert "no such folder" in error
     assert "mlimages import" in error
+
+
+def test_a_group_of_commands_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["taxonomy", "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert "taxonomy check" in listed
+    assert "statistics" not in listed
+    assert run(["taxonomy"]) == 2
+    assert "needs a second word; one of: taxonomy show, " in capsys.readouterr().err

@@ -13,16 +13,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.conftest import missing
 from tests.execution import functions
 from tests.images.databases import SETTINGS, database_of, shard_files, write_photos
+from tests.images.fetching.mixed import SETTINGS as SETTINGS_OF_FETCH
+from tests.images.fetching.mixed import mixed_database, mixed_server, outcome
+from tests.tiny import make_tiny_data
 
 from mlimages.cli import run as run_command
 from mlimages.database import Database
 from mlimages.errors import ExecutionError, InputError
 from mlimages.execution.parts import Part
 from mlimages.execution.run import run
+from mlimages.images.fetching import dividing
+from mlimages.labels.predicted_rows import ROWS_KEY
 
 STORE_BYTES = 80 << 20
 
@@ -90,6 +97,11 @@ def assert_same(ours: Database, theirs: Database) -> None:
         assert ours.store.table(name).sort_by(columns) == theirs.store.table(name).sort_by(columns)
 
 
+def in_order(database: Database) -> list[bytes]:
+    """The shards, by number."""
+    return [data for _, data in sorted(shard_files(database).items())]
+
+
 def test_results_come_once_and_in_order_from_two_nodes(cluster: Any, second: Any) -> None:
     results = run(functions.process_id, range(8), engine="ray", address=cluster.address)
     tasks, pids = zip(*results, strict=True)
@@ -142,6 +154,34 @@ def test_packing_while_a_node_is_killed_gives_the_same_shards(
     assert there.hash(engine="ray", address=cluster.address) == here.hash()
 
 
+def test_fetching_while_a_node_is_killed_comes_to_the_same(
+    cluster: Any, second: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dividing, "TASK_IMAGES", 8)
+    with mixed_server() as server:
+        here = mixed_database(tmp_path / "here", server)
+        here.fetch(SETTINGS_OF_FETCH)
+    with mixed_server(latency=0.1) as server:
+        there = mixed_database(tmp_path / "there", server)
+        seen: list[int] = []
+
+        def some_are_committed() -> bool:
+            seen.append(len(list((there.root / "shards").glob("*.tar"))))
+            return seen[-1] > 0
+
+        killer = kill_when(second, some_are_committed)
+        there.fetch(SETTINGS_OF_FETCH, engine="ray", address=cluster.address, workers=2)
+        killer.join()
+    shards = len(there.store.entries("shards"))
+    assert 0 < seen[-1] < shards, "the node was not killed while it worked"
+    assert outcome(there) == outcome(here)
+    # In the canonical order the shards are the same, whatever order they were fetched in.
+    for database in (here, there):
+        assert run_command(["shards", "rewrite", str(database.root)]) == 0
+    here, there = Database.open(here.root), Database.open(there.root)
+    assert in_order(here) == in_order(there)
+
+
 @pytest.mark.slow
 def test_hashing_and_parts_on_a_cluster_give_what_one_process_gives(
     cluster: Any, second: Any, photos: list[Path], tmp_path: Path
@@ -167,3 +207,22 @@ def test_packing_survives_the_loss_of_a_node_at_any_moment(
     there.pack(SETTINGS, engine="ray", address=cluster.address, workers=2)
     killer.join()
     assert_same(there, here)
+
+
+@pytest.mark.slow
+def test_predicting_on_a_cluster_gives_what_one_process_gives(
+    cluster: Any, second: Any, tmp_path: Path
+) -> None:
+    data = make_tiny_data(tmp_path / "tiny", images_a_class=2)
+    root = str(tmp_path / "DB")
+    for command in (["import", "table", str(data.table), root], ["complete", root], ["pack", root]):
+        assert run_command(command) == 0
+    line = ["predict", "untrained:efficientnet-lite0", root, "--minimum-probability", "0.0005"]
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    assert run_command([*line, "--out", str(here)]) == 0
+    on_ray = ["--engine", "ray", "--address", cluster.address]
+    assert run_command([*line, "--out", str(there), *on_ray]) == 0
+    ours, theirs = pq.read_table(there), pq.read_table(here)
+    assert ours.schema.metadata[ROWS_KEY] == theirs.schema.metadata[ROWS_KEY]
+    for name in ("row", "category", "probability"):
+        assert np.allclose(ours[name], theirs[name], rtol=0, atol=1e-6)

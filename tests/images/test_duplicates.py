@@ -16,11 +16,11 @@ from tests.tiny import make_tiny_data
 from mlimages import schemas
 from mlimages.cli import run
 from mlimages.database import Database
-from mlimages.images import duplicates
 from mlimages.images.duplicates import find_duplicates, merge_duplicates, report_duplicates
-from mlimages.schemas import DUPLICATES, FACTS, IMAGES, SHARD_INDEX
+from mlimages.schemas import DUPLICATES, FACTS, SHARD_INDEX
 from mlimages.store import Store
 
+COLUMNS = ["row", "kept", "evidence"]
 DOG, CAT, BOAT = "n02084071", "n02121620", "n02858304"
 
 
@@ -51,7 +51,7 @@ def test_copies_under_two_synsets_become_one_image_with_both(
     assert run(["duplicates", str(database), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["images"], report["images_left"], report["merged_away"]) == (10, 8, 2)
-    assert report["by_evidence"] == {"md5": 0, "bytes": 2}
+    assert report["by_evidence"] == {"md5": 0, "bytes": 2, "perceptual": 0}
     assert report["facts_added"] == 1  # the cat; that a boat is a boat is known
     assert [f"{DOG}_0".lower(), f"{CAT}_7".lower()] in report["first_groups"]
     assert run(["statistics", str(database)]) == 1  # its tags are older than its facts
@@ -81,8 +81,8 @@ def test_an_image_that_stands_for_another_and_is_one_itself_fails_the_check(
 ) -> None:
     db = Database.open(database)
     with db.store.commit("test") as commit:
-        chain = {"row": [1, 2], "kept": [0, 1], "evidence": ["bytes", "bytes"]}
-        commit.replace("duplicates", pa.table(chain, schema=DUPLICATES))
+        chain = [{"row": 1, "kept": 0}, {"row": 2, "kept": 1}]
+        commit.replace("duplicates", pa.Table.from_pylist(chain, schema=DUPLICATES))
     assert [name for name, good, _ in db.check().checks if not good] == ["duplicates"]
 
 
@@ -103,6 +103,7 @@ class Bytes:
 
     def __init__(self, contents: dict[int, bytes]) -> None:
         self.contents = contents
+        self.rows = np.array(sorted(contents))
 
     def read(self, row: int) -> bytes:
         return self.contents[row]
@@ -143,8 +144,8 @@ def test_equal_length_and_checksum_are_not_enough(tmp_path: Path) -> None:
     contents = {0: one.tobytes(), 1: other.tobytes(), 2: one.tobytes()}
     assert zlib.crc32(contents[0]) == zlib.crc32(contents[1])
     store = stored(tmp_path / "DB", contents, [{}, {}, {}])
-    found = find_duplicates(store, Bytes(contents))  # type: ignore[arg-type]
-    assert found.to_pylist() == [{"row": 2, "kept": 0, "evidence": "bytes"}]
+    found, _ = find_duplicates(store, Bytes(contents))  # type: ignore[arg-type]
+    assert found.select(COLUMNS).to_pylist() == [{"row": 2, "kept": 0, "evidence": "bytes"}]
 
 
 def test_the_largest_then_the_most_annotated_then_the_first_is_kept(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_the_largest_then_the_most_annotated_then_the_first_is_kept(tmp_path: Pa
         index = commit.table("shards/index").to_pylist()
         index[4]["width"] = 20
         commit.replace("shards/index", pa.Table.from_pylist(index, schema=SHARD_INDEX))
-    found = find_duplicates(store, Bytes(contents))  # type: ignore[arg-type]
+    found, _ = find_duplicates(store, Bytes(contents))  # type: ignore[arg-type]
     assert {r["row"]: r["kept"] for r in found.to_pylist()} == {0: 2, 1: 2, 3: 4, 5: 4}
 
 
@@ -168,8 +169,8 @@ def test_facts_of_all_copies_are_united_across_partitions(tmp_path: Path) -> Non
         (5, 7, "t", False, 1.0, "verified"),
     ]
     store = stored(tmp_path / "DB", dict.fromkeys(range(6), b""), [{} for _ in range(6)], facts)
-    merged = {"row": [3, 5], "kept": [0, 0], "evidence": ["bytes", "bytes"]}
-    table = pa.table(merged, schema=DUPLICATES)
+    merged = [{"row": row, "kept": 0, "evidence": "bytes"} for row in (3, 5)]
+    table = pa.Table.from_pylist(merged, schema=DUPLICATES)
     with store.commit("test") as commit:
         assert merge_duplicates(commit, table) == 2
     rows = store.table("facts").to_pylist()
@@ -184,13 +185,7 @@ def test_facts_of_all_copies_are_united_across_partitions(tmp_path: Path) -> Non
     assert report.first_groups == [["i0", "i3", "i5"]]
 
 
-def test_md5_of_the_sources_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    schema = IMAGES
-    for name, kind in (("md5", pa.string()), ("bytes", pa.int64())):
-        if name not in schema.names:
-            schema = schema.append(pa.field(name, kind))
-    monkeypatch.setitem(schemas.TABLES, "images", schema)
-    monkeypatch.setattr(duplicates, "IMAGES", schema)
+def test_md5_of_the_sources_is_enough(tmp_path: Path) -> None:
     images = [
         {"md5": "a", "bytes": 9},
         {"md5": "b", "bytes": 9},
@@ -199,8 +194,8 @@ def test_md5_of_the_sources_is_enough(tmp_path: Path, monkeypatch: pytest.Monkey
         {"md5": "b", "bytes": 8},
         {"md5": None},
     ]
-    found = find_duplicates(stored(tmp_path / "DB", {}, images), None)
-    assert found.to_pylist() == [{"row": 3, "kept": 0, "evidence": "md5"}]
+    found, _ = find_duplicates(stored(tmp_path / "DB", {}, images), None)
+    assert found.select(COLUMNS).to_pylist() == [{"row": 3, "kept": 0, "evidence": "md5"}]
 
 
 def test_without_copies_nothing_is_merged(tmp_path: Path, shared_data: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import REPOSITORY
 from tests.images.databases import SETTINGS, database_of, shard_files, stored, write_photos
+from tests.object_store import served_bucket
 
 from mlimages.cli import run
 from mlimages.database import Database
@@ -17,6 +18,7 @@ from mlimages.errors import DatabaseError
 from mlimages.execution.parts import Part
 from mlimages.images.packing import dividing
 from mlimages.images.packing.settings import PackSettings
+from mlimages.storage import located
 
 OPTIONS = ["--block-rows", "8", "--workers", "1"]
 
@@ -178,3 +180,16 @@ def test_images_that_are_packed_already_are_in_no_part(tmp_path: Path) -> None:
     assert (report.packed, report.already_packed) == (18, 12)
     assert sorted(stored(db)) == list(range(30))
     assert db.check().passed
+
+
+def test_parts_in_an_object_store_equal_the_single_run(photos: list[Path], whole: Database) -> None:
+    with served_bucket() as address:
+        db = database_of(located(f"{address}/DB"), photos)
+        for index in (2, 1):
+            db.pack_part(Part(index, 2), SETTINGS, workers=1)
+        assert db.merge_pack_parts().packed == 36
+        assert stored(db) == stored(whole)
+        for index in (2, 1):
+            db.hash_part(Part(index, 2))
+        assert db.merge_hash_parts() == whole.hash()
+        assert list((db.root / "staging").glob("*")) == []

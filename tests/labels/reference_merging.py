@@ -33,7 +33,9 @@ class PlainDatabase:
                 record = self._known(found, reading.source, known)
             if record is None:
                 name = found["id"]
-                if name in known:
+                if (own := reading.namesakes.get(position, name)) not in known:
+                    name = own
+                elif name in known:
                     name = image_id(found["uri"])
                 record = {"row": len(self.images), "id": name, "sources": [], "uris": []}
                 record |= dict.fromkeys(METADATA)
@@ -53,18 +55,21 @@ class PlainDatabase:
             row = rows[fact.pop("image")]
             one = (row, fact["category"], reading.source, *list(fact.values())[1:])
             if one not in said:
+                said.add(one)
                 self.facts.append(one)
 
     def _known(self, found: dict, source: str, known: dict[str, dict]) -> dict | None:
         hashed = image_id(found["uri"]) if found["uri"] else None
-        for name in (found["id"], hashed):
-            record = known.get(name or "")
-            if record is None:
-                continue
-            uri, places = found["uri"], record["uris"]
+        records = [known[name] for name in (found["id"], hashed or "") if name in known]
+        uri = found["uri"]
+        for record in records:
+            if uri in record["uris"]:
+                return record
+        for record in records:
+            places = record["uris"]
             copy = source in record["sources"] and all(
                 is_url(uri or "") != is_url(place) for place in places
             )
-            if not uri or not places or uri in places or copy:
+            if not uri or not places or copy:
                 return record
         return None

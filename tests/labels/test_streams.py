@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
@@ -151,6 +152,62 @@ def test_importing_again_changes_nothing(one: tuple, other: tuple) -> None:
             assert (report.new_images, report.facts) == (0, 0)
         assert content(database.store)[:3] == (images, splits, facts)
         assert facts_fingerprint(database.store.manifest) == fingerprint  # tags stay current
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> tuple[str, list[Entry], list[int]]:
+    """An import in which one name stands at several of four places, two of them URLs."""
+    places = ["https://a/x.jpg", "https://b/x.jpg", "/p/x.jpg", "/q/x.jpg"]
+    names = st.sampled_from(["x", "x", "y", "Not safe"])
+    chosen = draw(st.lists(st.sampled_from(places), unique=True, max_size=4))
+    categories = st.lists(st.integers(0, 5), max_size=2, unique=True).map(tuple)
+    listed = [Entry(draw(names), place, None, draw(categories)) for place in chosen]
+    cuts = draw(st.lists(st.integers(0, len(listed)), max_size=3).map(sorted))
+    return draw(st.sampled_from(["first", "first", "second"])), listed, cuts
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    imports=st.lists(crowded(), min_size=1, max_size=3), randomly=st.randoms(use_true_random=False)
+)
+def test_names_at_several_places_are_the_same_images_again(imports: list, randomly: Random) -> None:
+    reference = PlainDatabase()
+    for source, listed, _ in imports:
+        reference.merge(read(source, listed))
+    with tempfile.TemporaryDirectory() as folder:
+        database = merged(folder, *(stream(*one) for one in imports))
+        images, splits, facts, _ = content(database.store)
+        assert (images, splits) == (reference.images, reference.splits)
+        assert facts == sorted(reference.facts)
+        for source, listed, cuts in imports:
+            shuffled = randomly.sample(listed, len(listed))
+            report = database.add(stream(source, shuffled, cuts[:1]))
+            assert (report.new_images, report.facts) == (0, 0)
+        assert content(database.store)[:3] == (images, splits, facts)
+
+
+@pytest.mark.parametrize("cuts", [[], [1]])
+@pytest.mark.parametrize("cuts_again", [[], [1]])
+def test_a_url_stays_with_the_image_of_which_a_copy_is_listed_before_it(
+    tmp_path: Path, cuts: list[int], cuts_again: list[int]
+) -> None:
+    url = Entry("x", "https://a/x.jpg", None, (1,))
+    both = [Entry("x", "/p/x.jpg", None, (2,)), replace(url, categories=(3,))]
+    database = merged(str(tmp_path), stream("s", [url], []), stream("s", both, cuts))
+    images, _, facts, _ = content(database.store)
+    assert [image["uris"] for image in images] == [["https://a/x.jpg", "/p/x.jpg"]]
+    assert [fact[:2] for fact in facts] == [(0, 1), (0, 2), (0, 3)]
+    assert database.add(stream("s", both, cuts_again)).facts == 0
+
+
+def test_two_places_of_an_image_in_one_chunk_say_a_fact_once(tmp_path: Path) -> None:
+    url, copy = "https://a/x.jpg", "/p/x.jpg"
+    known = [[Entry("x", url, None, ())], [Entry("x", copy, None, ())]]
+    both = [Entry("x", url, None, (1,)), Entry("x", copy, None, (1,))]
+    database = merged(
+        str(tmp_path), *(stream("s", one, []) for one in known), stream("new", both, [])
+    )
+    assert content(database.store)[2] == [(0, 1, "new", True, 0.5, "asserted")]
 
 
 def test_facts_of_a_later_chunk_join_the_image_of_their_id(tmp_path: Path) -> None:

@@ -1,85 +1,70 @@
 """A dictionary checked in the plainest way, sharing no code with the package: only its WordNet."""
 
-from __future__ import annotations
-
 import re
 from importlib import resources
 from itertools import pairwise
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 HEADER = ["category_index", "category_id", "index_of_parent_category", "category name"]
-NOUNS = resources.files("mlimages.taxonomy") / "data" / "wordnet_nouns.parquet"
-COLUMNS = ["offset", "hypernyms", "instance_hypernyms"]
-TABLE = pq.read_table(str(NOUNS), columns=COLUMNS).to_pydict().values()
-ABOVE = {f"n{o:08d}": [f"n{x:08d}" for x in h + i] for o, h, i in zip(*TABLE, strict=True)}
+NOUNS = str(resources.files("mlimages.taxonomy") / "data" / "wordnet_nouns.parquet")
+TABLE = pq.read_table(NOUNS, columns=["offset", "hypernyms", "instance_hypernyms"]).to_pylist()
+OVER = {f"n{o:08d}": [f"n{x:08d}" for x in a + b] for o, a, b in map(dict.values, TABLE)}
 
 
-def check(path: Path) -> tuple[set[tuple[int, str]], dict[str, int]]:
-    """({(line, kind of fault)}, figures); there are figures only where there is no fault."""
-    faults, rows, line_of, keys, previous = set(), {}, {}, set(), -1
-    for n, raw in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
-        line = raw.decode("utf-8", "replace")
+def above(start, parents):  # with the start itself, where the way up is a loop
+    met = list(parents.get(start, ()))
+    for one in met:  # grows meanwhile
+        met += [over for over in parents.get(one, ()) if over not in met]
+    return met
+
+
+def check(path):  # ({(line, kind of fault)}, the figures where there is none)
+    faults, rows, line_of, keys, parent = set(), [], {}, {}, {}
+    text = path.read_bytes().decode("utf-8", "replace").removesuffix("\n")
+    for n, line in enumerate(text.split("\n"), 1):
         cells = line.replace("\r", "").split("\t")
-        faults |= {(n, "encoding")} if "\ufffd" in line else set()
-        faults |= {(n, "carriage_return")} if "\r" in line else set()
-        faults |= {(n, "header")} if n == 1 and cells != HEADER else set()
-        if n == 1:
-            continue
-        number = int(cells[0]) if re.fullmatch("0|[1-9][0-9]*", cells[0]) else None
-        bad_index = "index" if number is None else "order" if number < previous else ""
-        bad_index = "duplicate_index" if number in line_of else bad_index
-        if len(cells) == 4:
-            rows[n] = (number, cells[1], cells[2], cells[3])
-            known = cells[1] in ABOVE or re.fullmatch(r"[a-z][\w-]*:\S+", cells[1])
-            bad_id = "duplicate_id" if cells[1] in keys else "" if known else "id"
-            faults |= {(n, kind) for kind in (bad_index, bad_id, "" if cells[3] else "name")}
-            keys.add(cells[1])
+        i = int(cells[0]) if re.fullmatch("0|[1-9][0-9]*", cells[0]) else -1
+        odd = "encoding" * ("\ufffd" in line), "carriage_return" * ("\r" in line)
+        faults |= {(n, kind) for kind in odd}
+        if n == 1 or len(cells) != 4:
+            faults.add((n, "columns" if n > 1 else "header" * (cells != HEADER)))
         else:
-            faults.add((n, "columns"))
-        if number is not None and number not in line_of:
-            line_of[number], previous = n, number
-    in_order = sorted(line_of)
-    faults |= {(line_of[b], "gap") for a, b in pairwise([-1, *in_order]) if b > a + 1}
-    parent = {}
-    for n, (number, _, text, _) in rows.items():
-        good = re.fullmatch("-1|0|[1-9][0-9]*", text) is not None
-        dangling = good and text != "-1" and int(text) not in line_of
-        faults |= {(n, "" if good else "parent"), (n, "dangling_parent" if dangling else "")}
-        if good and text != "-1" and line_of.get(number) == n:
-            parent[number] = int(text)
-    up = {i: walk(i, parent) for i in parent}
-    faults |= {(min(line_of[j] for j in up[i]), "cycle") for i in up if i in up[i]}
+            known = cells[1] in OVER or re.fullmatch(r"[a-z][\w-]*:\S+", cells[1])
+            order = (
+                "duplicate_index" if i in line_of else "order" * (i < next(reversed(line_of), 0))
+            )
+            faults.add((n, "index" if i < 0 else order))
+            faults.add((n, "duplicate_id" if cells[1] in keys else "id" * (not known)))
+            faults |= {(n, "name" * (not cells[3]))}
+            keys[cells[1]] = i
+            rows.append((n, i, cells[2], cells[3]))
+        if n > 1 and i >= 0:
+            line_of.setdefault(i, n)
+    faults |= {(line_of[b], "gap" * (b > a + 1)) for a, b in pairwise([-1, *sorted(line_of)])}
+    for n, i, up, _ in rows:
+        if not re.fullmatch("-1|0|[1-9][0-9]*", up):
+            faults.add((n, "parent"))
+        elif up != "-1":
+            faults.add((n, "dangling_parent" * (int(up) not in line_of)))
+            parent |= {i: [int(up)]} if line_of.get(i) == n else {}
+    forest = {i: above(i, parent) for i in parent}
+    faults |= {(min(map(line_of.get, f)), "cycle") for i, f in forest.items() if i in f}
     faults = {(n, kind) for n, kind in faults if kind}
-    return faults, {} if faults else figures(list(rows.values()), parent, up)
+    return faults, {} if faults else figures(keys, forest, parent, sorted(r[3] for r in rows))
 
 
-def walk(start: int, parent: dict[int, int]) -> list[int]:
-    """What is passed on the way up, as far as a root or round a loop once."""
-    passed: list[int] = []
-    while start in parent and parent[start] not in passed:
-        start = parent[start]
-        passed.append(start)
-    return passed
-
-
-def figures(rows: list, parent: dict[int, int], up: dict[int, list[int]]) -> dict[str, int]:
-    """The known figures of a dictionary without faults."""
-    index_of, names = {row[1]: row[0] for row in rows}, sorted(row[3] for row in rows)
-    forest, nouns = {(i, j) for i, passed in up.items() for j in passed}, set()
-    for key, i in index_of.items():
-        over = [*ABOVE[key]]
-        for above in over:  # grows while it is walked
-            over += [x for x in ABOVE[above] if x not in over]
-        nouns |= {(i, index_of[above]) for above in over if above in index_of}
+def figures(index_of, forest, parent, names):
+    pairs = {(i, j) for i, over in forest.items() for j in over}
+    over = {i: above(key, OVER) for key, i in index_of.items()}
+    nouns = {(i, index_of[key]) for i in over for key in over[i] if key in index_of}
     return {
-        "categories": len(rows),
-        "forest_pairs": len(forest),
+        "categories": len(names),
+        "forest_pairs": len(pairs),
         "wordnet_pairs": len(nouns),
-        "pairs_lost_by_forest": len(nouns - forest),
-        "parents_outside_wordnet": len(set(parent.items()) - nouns),
-        "parents_after_child": sum(p > i for i, p in parent.items()),
+        "pairs_lost_by_forest": len(nouns - pairs),
+        "parents_outside_wordnet": len({(i, p) for i, (p,) in parent.items()} - nouns),
+        "parents_after_child": sum(p > i for i, (p,) in parent.items()),
         "shared_names": len({a for a, b in pairwise(names) if a == b}),
         "name_repeats": len(names) - len(set(names)),
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from mlimages.errors import InputError
+from mlimages.images.decoding import decode
 from mlimages.taxonomy.hierarchy import Hierarchy
 from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
@@ -34,14 +37,23 @@ class FakeReader:
     """Images of 32 x 32 whose strong channels are their tags; some rows may be broken."""
 
     broken: set[int] = field(default_factory=set)
+    remote = False
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros_like(rows), rows
 
     def image(self, row: int, minimum_side: int | None = None) -> np.ndarray:
+        return decode(self.read(row))
+
+    def read(self, row: int) -> bytes:
         if row in self.broken:
             raise InputError(f"row {row}", "truncated", "pack it again")
         noise = np.random.Generator(np.random.Philox(key=[7, row])).integers(0, 120, (32, 32, 3))
         for tag in tags_of(row)[1:]:
             noise[..., tag - 1] += 130
-        return noise.astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noise.astype(np.uint8)).save(file, "PNG", compress_level=0)
+        return file.getvalue()
 
 
 def tags_of(row: int) -> list[int]:
@@ -80,7 +92,7 @@ class FakeDatabase:
         confidences = np.where(categories == 3, 0.9, 1.0).astype(np.float32)
         return FakeSelection(rows, indptr, categories, confidences)
 
-    def reader(self) -> FakeReader:
+    def reader(self, cache: object = None) -> FakeReader:
         return self.fake_reader
 
 

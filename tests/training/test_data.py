@@ -11,13 +11,9 @@ import torch
 from tests.training.fakes import FakeDatabase, tags_of, tiny_recipe
 
 from mlimages.errors import TrainingError
-from mlimages.training.data import (
-    TagMatrix,
-    TrainingData,
-    choose_outputs,
-    fingerprint,
-    read_images,
-)
+from mlimages.training.data import TrainingData
+from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
+from mlimages.training.threads import read_images
 
 
 def make(*changes: str, broken: set[int] | None = None, outputs=(0, 1, 2, 3)) -> TrainingData:
@@ -45,23 +41,18 @@ def test_tags_without_an_output_are_dropped_and_others_renumbered() -> None:
         assert step.targets.indices[entries].tolist() == kept
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_any_number_of_threads_gives_the_same_batches(workers: int) -> None:
-    alone = list(make("data.workers=0").steps(2, 9))
-    threaded = list(make(f"data.workers={workers}").steps(2, 9))
-    assert len(alone) == len(threaded) == 7
-    for one, other in zip(alone, threaded, strict=True):
+@pytest.mark.parametrize(("kind", "workers"), [("threads", 1), ("threads", 3), ("processes", 2)])
+def test_any_number_and_kind_of_workers_gives_the_same_batches(kind: str, workers: int) -> None:
+    # Batches of 20 images are two tasks each, of which the second is short.
+    usual = ("data.batch_size=20", "data.workers=0")
+    other_workers = ("data.batch_size=20", f"data.workers={workers}", f"data.worker_kind={kind}")
+    alone = list(make(*usual, broken={4}).steps(2, 9))
+    beside = list(make(*other_workers, broken={4}).steps(2, 9))
+    assert len(alone) == len(beside) == 7
+    for one, other in zip(alone, beside, strict=True):
         assert one.rows.tolist() == other.rows.tolist()
         assert torch.equal(one.parts[0][0], other.parts[0][0])
-
-
-def test_an_image_looks_different_in_each_epoch_but_never_changes() -> None:
-    data = make()
-    first = data.load(0, 5)
-    assert first.shape == (32, 32, 3)
-    assert first.dtype == np.uint8
-    np.testing.assert_array_equal(first, make().load(0, 5))
-    assert not np.array_equal(first, data.load(1, 5))
+        assert torch.equal(one.targets.dense(), other.targets.dense())
 
 
 def test_micro_batches_are_nearly_equal_parts() -> None:
@@ -77,9 +68,9 @@ def test_no_micro_batch_is_a_single_image(batch: int, sizes: list[int]) -> None:
     assert [len(targets) for _, targets in step.parts] == sizes
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_broken_image_is_replaced_with_its_tags(workers: int, caplog) -> None:
-    data = make(f"data.workers={workers}", broken={4, 11})
+@pytest.mark.parametrize(("workers", "kind"), [(0, "threads"), (2, "threads"), (2, "processes")])
+def test_a_broken_image_is_replaced_with_its_tags(workers: int, kind: str, caplog) -> None:
+    data = make(f"data.workers={workers}", f"data.worker_kind={kind}", broken={4, 11})
     rows = [row for step in data.steps(0, 10) for row in step.rows.tolist()]
     assert not {4, 11} & set(rows)
     assert len(rows) == 80
@@ -89,8 +80,9 @@ def test_a_broken_image_is_replaced_with_its_tags(workers: int, caplog) -> None:
     assert rows == again  # replacements are keyed too
 
 
-def test_all_images_broken_stops() -> None:
-    data = make("data.broken_limit=1", broken=set(range(40)))
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_all_images_broken_stops(kind: str) -> None:
+    data = make("data.broken_limit=1", f"data.worker_kind={kind}", broken=set(range(40)))
     with pytest.raises(TrainingError, match="replacements are broken"):
         next(data.steps(0, 1))
 

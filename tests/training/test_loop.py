@@ -83,8 +83,9 @@ def test_non_finite_loss_stops_before_the_update_and_captures_the_batch(tmp_path
 
 
 def test_weights_are_untouched_by_a_non_finite_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlimages.training.data import TagMatrix, TrainingData
+    from mlimages.training.data import TrainingData
     from mlimages.training.state import build_state
+    from mlimages.training.tags import TagMatrix
     from mlimages.training.update import NonFiniteLossError, update
 
     db, recipe = FakeDatabase(), tiny_recipe()

@@ -134,7 +134,7 @@ def test_a_long_gradient_is_shortened_before_the_update():
 
 
 def first_batch(recipe, data):
-    from mlimages.training.data import TagMatrix
+    from mlimages.training.tags import TagMatrix
 
     db = FakeDatabase()
     selection = db.select("train")

@@ -12,9 +12,10 @@ from tests.training.fakes import FakeDatabase, statistics_of, tiny_recipe
 
 from mlimages.errors import TrainingError
 from mlimages.models.network import TagNetwork
-from mlimages.training.data import StepData, TagMatrix, TrainingData
+from mlimages.training.data import StepData, TrainingData
 from mlimages.training.loop import train
 from mlimages.training.state import TrainingState, build_state
+from mlimages.training.tags import TagMatrix
 from mlimages.training.update import NonFiniteLossError, update
 
 CPU = torch.device("cpu")

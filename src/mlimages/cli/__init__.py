@@ -39,7 +39,8 @@ COMMANDS: dict[str, Command] = {
     "complete": Command("complete:complete", "derive tags: ancestors and co-occurrence"),
     "statistics": Command("statistics:statistics", "count images, categories and tags"),
     "quality": Command("quality:quality", "find contradictions, odd pairs and doubtful tags"),
-    "duplicates": Command("duplicates:duplicates", "let one image stand for its exact copies"),
+    "duplicates": Command("duplicates:duplicates", "let one image stand for its copies"),
+    "duplicates leak": Command("duplicates_leak:leak", "find a test set's photos among the images"),
     "split": Command("split:split", "deal images out to train and validation, by category"),
     "explain": Command("explain:explain", "say why an image has each of its tags"),
     "pack": Command("pack:pack", "pack image bytes into shards"),
@@ -116,6 +117,11 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"mlimages {__version__}")
         return 0
+    if len(arguments) == 2 and arguments[1] in ("-h", "--help") and arguments[0] not in COMMANDS:
+        group = {name: c for name, c in COMMANDS.items() if name.startswith(f"{arguments[0]} ")}
+        if group:
+            print(f"usage: mlimages {arguments[0]} COMMAND ...\n\ncommands:\n{_listed(group)}")
+            return 0
     name, rest = _find(arguments)
     module, function = COMMANDS[name].function.split(":")
     command = getattr(importlib.import_module(f"mlimages.cli.{module}"), function)
@@ -128,7 +134,7 @@ def _find(arguments: list[str]) -> tuple[str, list[str]]:
         if name in COMMANDS:
             return name, arguments[words:]
     group = [name for name in COMMANDS if name.startswith(arguments[0] + " ")]
-    if group and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
+    if group and len(arguments) == 1:
         listed = ", ".join(group)
         raise UsageError(arguments[0], "needs a second word", f"one of: {listed}")
     word = " ".join(arguments[: 2 if group else 1])
@@ -180,7 +186,11 @@ def _one_line(box: str, name: str) -> tuple[str, str, str]:
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    listed = "\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())
     about = "Build, complete, train on and use large multi-label image databases."
+    listed = _listed(COMMANDS)
     return f"usage: mlimages COMMAND ...\n\n{about}\n\ncommands:\n{listed}\n\n{_EXAMPLES}"
+
+
+def _listed(commands: dict[str, Command]) -> str:
+    width = max(map(len, commands))
+    return "\n".join(f"  {name:<{width}}  {c.summary}" for name, c in commands.items())

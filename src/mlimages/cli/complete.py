@@ -58,7 +58,7 @@ def complete(
     lines = [
         f"{report.tags:,} tags on {report.images:,} images ({reasons}); "
         f"{report.categories_with_images:,} categories have images",
-        f"{report.partitions_recomputed:,} partitions computed, {report.partitions_kept:,} kept",
+        f"partitions: {report.partitions_recomputed:,} computed, {report.partitions_kept:,} kept",
     ]
     if report.cooccurrence_filters:
         lines.append(f"{report.cooccurrence_pairs:,} pairs of categories co-occur strongly")

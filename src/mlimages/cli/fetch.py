@@ -9,6 +9,7 @@ import tyro
 from mlimages.cli.arguments import Address, DatabasePath, EngineOption, Merge, PartOption
 from mlimages.cli.dividing import chosen_part, emit_part
 from mlimages.cli.output import Json, emit, table
+from mlimages.errors import UsageError
 
 if TYPE_CHECKING:
     from mlimages.images.fetching.plan import FetchPlan
@@ -46,6 +47,7 @@ def fetch(
     engine: EngineOption = "local",
     address: Address = None,
     part: PartOption = None,
+    parts_at_once: int | None = None,
     merge: Merge = False,
     include_sensitive: Flag = False,
     json: Json = False,
@@ -81,7 +83,9 @@ def fetch(
         ignore_opt_out: Fetch also what has opted out: only what you have a right to.
         allow_private_addresses: Connect to this machine and its network too, on any port: for
             tests.
-        workers: Processes that decode, by default one a core; with Ray, blocks at once.
+        workers: Processes that decode, by default one a core; with Ray, tasks at once.
+        parts_at_once: Parts that work at the same time, for their share of a host's limit; by
+            default all.
         include_sensitive: Show sensitive categories too.
     """
     from mlimages.cli.network import network_settings
@@ -89,7 +93,6 @@ def fetch(
     from mlimages.images.fetching.fetch_settings import FetchSettings
     from mlimages.images.packing.settings import altered, recorded
 
-    chosen = chosen_part(part, merge)
     network = network_settings(
         contact,
         concurrency,
@@ -108,6 +111,9 @@ def fetch(
         patience=patience,
         placeholder_copies=placeholder_copies,
     )
+    chosen, command = chosen_part(part, merge), f"mlimages fetch {db}"
+    if chosen is not None and engine != "local":
+        raise UsageError("--part", "works on the machine it runs on", "leave --engine out")
     database = Database.open(db)
     if plan:
         planned = database.plan_fetch(settings)
@@ -126,18 +132,18 @@ def fetch(
     shard_bytes = None if shard_megabytes is None else shard_megabytes * 1_000_000
     pack = altered(recorded(database.store), images, shard_bytes=shard_bytes)
     if chosen is not None:
-        done = database.fetch_part(chosen, settings, pack=pack, workers=workers)
-        emit_part(done, json, f"mlimages fetch {db}")
+        options = {"workers": workers, "at_once": parts_at_once}
+        emit_part(database.fetch_part(chosen, settings, pack=pack, **options), json, command)
         return
     if merge:
-        report = database.merge_fetch_parts(settings, include_sensitive=include_sensitive)
+        report = database.merge_fetch_parts(settings, include_sensitive)
     else:
         report = database.fetch(
             settings,
-            engine=engine,
-            address=address,
             pack=pack,
             workers=workers,
+            engine=engine,
+            address=address,
             include_sensitive=include_sensitive,
         )
     emit(report, json, _report_text(report))
@@ -147,7 +153,8 @@ def _plan_text(plan: FetchPlan) -> str:
     known = f"size known for {plan.bytes_known:,}, else {plan.typical_bytes:,} bytes each"
     rate = "the rate of the last run" if plan.measured else "half a second a request"
     lines = [
-        f"{plan.images:,} images to fetch, {plan.addresses:,} addresses, {plan.num_hosts:,} hosts",
+        f"{plan.images:,} images to fetch at {plan.addresses:,} addresses on "
+        f"{plan.num_hosts:,} hosts",
         f"about {plan.bytes / 1e9:,.2f} GB ({known})",
         f"about {plan.hours:,.2f} hours, at {rate}",
     ]

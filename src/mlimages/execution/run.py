@@ -60,7 +60,7 @@ def run(
     address: str | None = None,
     gpus: float = 0,
     ordered: bool = False,
-    description: str = "working",
+    description: str | None = None,
     total: int | None = None,
     unit: str = "tasks",
 ) -> Iterator[tuple[Task, Result]]:
@@ -75,7 +75,7 @@ def run(
         address: of the Ray cluster; see `ray_engine.RayPool`.
         gpus: that a task needs, on Ray.
         ordered: give results in the order of the tasks, else as they come.
-        description, total, unit: for the progress bar.
+        description, total, unit: for the progress bar; none without a description.
 
     Yields:
         each task with its result.
@@ -99,7 +99,8 @@ def run(
     else:
         results = _pooled(function, tasks, engine, workers, address, gpus, ordered)
     with closing(results):  # ends the workers at once when the caller has enough
-        yield from track(results, description, total=total, unit=unit)
+        shown = track(results, description, total=total, unit=unit) if description else results
+        yield from shown
 
 
 def _pooled(

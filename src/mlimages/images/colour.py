@@ -2,13 +2,13 @@
 
 The operations are those of TensorFlow's `adjust_*` on floating-point images, as the paper's code
 used them: nothing is clipped between them, only at the end. Saturation and hue follow one another
-in both orderings, so one conversion to HSV and back serves both.
+in both orderings, so one conversion to HSV and back serves both: the hue turns in HSV, value and
+chroma staying as they are. Compiled loops (colour_kernels.py) do all of it in two passes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -46,37 +46,30 @@ def distort_colour(array: np.ndarray, parameters: ColourParameters) -> np.ndarra
         RGB uint8 [height, width, 3], a new array, rounded and clipped.
 
     Raises:
-        MissingExtraError: OpenCV is not installed.
+        MissingExtraError: OpenCV or numba is not installed.
     """
     cv2 = require("cv2", extra="train")
-    # Values stay on the scale 0 to 255, in float: HSV's hue and saturation do not depend on it.
+    require("numba", extra="train")
+    from mlimages.images.colour_kernels import shift_hsv, to_bytes
+
     brightness = 255 * parameters.brightness
-    if parameters.contrast_first:
-        # (x + b - mean(x + b)) * c + mean(x + b), regrouped: one pass from the bytes
-        mean = cv2.mean(array)
-        values = cv2.multiply(array, _scalar(parameters.contrast), dtype=cv2.CV_32F)
-        offset = [(1 - parameters.contrast) * channel + brightness for channel in mean[:3]]
-        values = _shift_hsv(cv2, cv2.add(values, (*offset, 0.0)), parameters)
-        return cv2.add(values, _scalar(0.0), dtype=cv2.CV_8U)
-    values = cv2.add(array, _scalar(brightness), dtype=cv2.CV_32F)
-    values = _shift_hsv(cv2, values, parameters)
-    offset = [(1 - parameters.contrast) * channel for channel in cv2.mean(values)[:3]]
-    values = cv2.multiply(values, _scalar(parameters.contrast))
-    return cv2.add(values, (*offset, 0.0), dtype=cv2.CV_8U)
-
-
-def _shift_hsv(cv2: Any, values: np.ndarray, parameters: ColourParameters) -> np.ndarray:
-    hsv = cv2.cvtColor(values, cv2.COLOR_RGB2HSV)  # hue 0 to 360, saturation 0 to 1
-    hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
-    # OpenCV's vectorised way back is wrong below 0, and undocumented above 360.
-    np.add(hue, 360 * (parameters.hue % 1.0), out=hue)
-    np.subtract(hue, 360, out=hue, where=hue >= 360)
-    np.multiply(saturation, parameters.saturation, out=saturation)
-    np.minimum(saturation, 1.0, out=saturation)
-    # A negative value, from brightness or contrast, has no saturation in TensorFlow's definition.
-    np.multiply(saturation, value > 0, out=saturation)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
-def _scalar(value: float) -> tuple[float, float, float, float]:
-    return (value, value, value, 0.0)  # OpenCV wants one number a channel, padded to four
+    first, last = parameters.contrast, 1.0
+    # (x + b - mean(x + b)) * c + mean(x + b), regrouped: one pass from the bytes
+    offset = [(1 - first) * mean + brightness for mean in cv2.mean(array)[:3]]
+    if not parameters.contrast_first:
+        first, last = last, first
+        offset = [brightness] * 3
+    planes = [plane.reshape(-1) for plane in cv2.split(array)]
+    # Values stay on the scale 0 to 255, in float: HSV's hue and saturation do not depend on it.
+    shifted = np.empty((3, len(planes[0])), dtype=np.float32)
+    shift_hsv(
+        *planes,
+        np.float32(first),
+        np.array(offset, dtype=np.float32),
+        np.float32(parameters.saturation),
+        np.float32(6 * (parameters.hue % 1.0)),
+        shifted,
+    )
+    for plane, values in zip(planes, shifted, strict=True):
+        to_bytes(values, np.float32(last), plane)
+    return cv2.merge([plane.reshape(array.shape[:2]) for plane in planes])

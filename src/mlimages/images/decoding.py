@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -36,6 +36,7 @@ __all__ = [
     "BadImageError",
     "ImageInfo",
     "decode",
+    "decode_luminance",
     "probe",
 ]
 
@@ -63,12 +64,15 @@ def probe(data: bytes) -> ImageInfo:
             "too many pixels", "truncated" or "damaged".
     """
     header = _checked_header(data)
-    size = (header.width, header.height)
-    width, height = size if header.orientation < 5 else size[::-1]
-    return ImageInfo(header.format, width, height)
+    return ImageInfo(header.format, *_upright_size(header))
 
 
-def decode(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
+def decode(
+    data: bytes,
+    *,
+    minimum_side: int | None = None,
+    reduction: Callable[[int, int], int] | None = None,
+) -> np.ndarray:
     """Decode a JPEG, PNG, WebP or GIF (its first frame) to upright RGB.
 
     Greyscale, palette, CMYK and 16-bit pixels are converted, transparency is laid over white, and
@@ -78,6 +82,8 @@ def decode(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
         data: the file's bytes.
         minimum_side: allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size as long as the
             shorter side keeps this many pixels; far faster for large photos.
+        reduction: likewise, for what depends on more than the shorter side: given the upright width
+            and height, the greatest factor by which a JPEG may shrink.
 
     Returns:
         uint8 [height, width, 3], contiguous.
@@ -87,12 +93,44 @@ def decode(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
     """
     header = _checked_header(data)
     if header.format == "JPEG":
-        pixels = _decode_jpeg(data, header, _reduction(header, minimum_side))
+        if minimum_side is None and reduction is not None:
+            factor = _factor(reduction(*_upright_size(header)))
+        else:
+            factor = _reduction(header, minimum_side)
+        pixels = _decode_jpeg(data, header, factor)
     else:
         if header.format == "PNG":
             check_png(data)
         pixels = _decode_with_pillow(data, header)
     return _upright(pixels, header.orientation)
+
+
+def decode_luminance(data: bytes, *, minimum_side: int | None = None) -> np.ndarray:
+    """Decode to upright greyscale: of a JPEG the luminance alone, which is much less work.
+
+    Args:
+        data: the file's bytes.
+        minimum_side: see `decode`.
+
+    Returns:
+        uint8 [height, width].
+
+    Raises:
+        BadImageError: see `decode`.
+    """
+    header = _checked_header(data)
+    if header.format != "JPEG" or simplejpeg is None or header.channels not in (1, 3):
+        return _luminance(decode(data, minimum_side=minimum_side))
+    reduction = _reduction(header, minimum_side)
+    try:
+        pixels = _simplejpeg(data, header, reduction, "GRAY")[:, :, 0]
+    except ValueError:
+        return _luminance(decode(data, minimum_side=minimum_side))
+    return _upright(pixels, header.orientation)
+
+
+def _luminance(pixels: np.ndarray) -> np.ndarray:
+    return np.array(Image.fromarray(pixels).convert("L"))  # ITU-R BT.601, as in a JPEG
 
 
 def _checked_header(data: bytes) -> Header:
@@ -105,11 +143,18 @@ def _checked_header(data: bytes) -> Header:
 
 
 def _reduction(header: Header, minimum_side: int | None) -> int:
-    """Largest of 8, 4, 2, 1 that leaves the shorter side `minimum_side` pixels."""
-    if minimum_side is None:
-        return 1
-    shorter = min(header.width, header.height)
-    return next((n for n in (8, 4, 2) if shorter >= n * minimum_side), 1)
+    """Largest factor that leaves the shorter side `minimum_side` pixels."""
+    return 1 if minimum_side is None else _factor(min(header.width, header.height) // minimum_side)
+
+
+def _factor(most: int) -> int:
+    """Largest factor up to `most` by which a JPEG's decoder can shrink."""
+    return next((factor for factor in (8, 4, 2) if factor <= most), 1)
+
+
+def _upright_size(header: Header) -> tuple[int, int]:
+    size = (header.width, header.height)
+    return size if header.orientation < 5 else size[::-1]
 
 
 def _decode_jpeg(data: bytes, header: Header, reduction: int) -> np.ndarray:
@@ -117,14 +162,7 @@ def _decode_jpeg(data: bytes, header: Header, reduction: int) -> np.ndarray:
     if simplejpeg is None or header.channels not in (1, 3):
         return _decode_with_pillow(data, header, reduction)
     try:
-        return simplejpeg.decode_jpeg(
-            data,
-            colorspace="RGB",
-            fastdct=False,
-            fastupsample=False,
-            min_height=-(-header.height // reduction),
-            min_width=-(-header.width // reduction),
-        )
+        return _simplejpeg(data, header, reduction, "RGB")
     except ValueError as error:
         # libjpeg's two warnings for missing pixels, which it fills with grey.
         if "premature end" in str(error).lower():
@@ -132,6 +170,17 @@ def _decode_jpeg(data: bytes, header: Header, reduction: int) -> np.ndarray:
         # Anything else that the strict decoder dislikes may be harmless, such as stray bytes
         # between segments; Pillow's more lenient one decides.
         return _decode_with_pillow(data, header, reduction)
+
+
+def _simplejpeg(data: bytes, header: Header, reduction: int, colours: str) -> np.ndarray:
+    return simplejpeg.decode_jpeg(
+        data,
+        colorspace=colours,
+        fastdct=False,
+        fastupsample=False,
+        min_height=-(-header.height // reduction),
+        min_width=-(-header.width // reduction),
+    )
 
 
 def _decode_with_pillow(data: bytes, header: Header, reduction: int = 1) -> np.ndarray:
@@ -198,7 +247,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation == 1:
         return pixels
     if orientation >= 5:  # 5 to 8 are 1, 4, 3 and 2 with rows and columns exchanged
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):

@@ -47,7 +47,8 @@ class RemoteFile:
     """An object of an object store, read by ranges."""
 
     def __init__(self, path: UPath) -> None:
-        self._path = path
+        # A path keeps its client, which a forked process must not use; this one has its own.
+        self._path = path = type(path)(str(path), **path.storage_options)
         self._size = int(path.stat().st_size)
 
     def read(self, offset: int, length: int) -> bytes:
@@ -78,6 +79,10 @@ class OpenFiles:
         """Replace the lock: in a forked process nobody is left to release it."""
         self._lock = threading.Lock()
 
+    def drop_files(self) -> None:
+        """Forget all open files; they are opened again when they are asked for."""
+        self._files.clear()
+
     def get(self, path: AnyPath) -> OpenFile | RemoteFile:
         """The open file at `path`; raises OSError when it cannot be opened."""
         with self._lock:
@@ -99,9 +104,10 @@ class OpenFiles:
         self.__init__(limit)  # type: ignore[misc]
 
 
-def _renew_locks() -> None:
+def _start_anew() -> None:
     for cache in _CACHES:
         cache.renew_lock()
+        cache.drop_files()  # the client of an object store does not outlive a fork
 
 
-os.register_at_fork(after_in_child=_renew_locks)
+os.register_at_fork(after_in_child=_start_anew)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -13,6 +14,7 @@ from mlimages.errors import DatabaseError
 from mlimages.images.decoding import decode
 from mlimages.images.files import OpenFiles
 from mlimages.images.packing.writer import shard_name
+from mlimages.images.shard_cache import ShardCache
 from mlimages.labels.lookup import removed
 from mlimages.storage import located, service_errors
 
@@ -30,12 +32,15 @@ class ShardReader:
     a forked process may go on with its parent's, and a pickled one opens its files anew.
     """
 
-    def __init__(self, directory: AnyPath | str, index: pa.Table) -> None:
+    def __init__(
+        self, directory: AnyPath | str, index: pa.Table, cache: ShardCache | None = None
+    ) -> None:
         """Take the index in; opens no file yet.
 
         Args:
             directory: of NNNNNN.tar.
             index: schemas.SHARD_INDEX.
+            cache: keeps on this machine what is read of shards in an object store.
 
         Raises:
             DatabaseError: a row occurs twice in the index.
@@ -58,12 +63,31 @@ class ShardReader:
             column if order is None else column[order] for column in columns
         )
         self._files = OpenFiles()
+        self._cache = cache if self.remote else None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __contains__(self, row: object) -> bool:
         return isinstance(row, int | np.integer) and self._find(int(row)) is not None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the shards are in an object store."""
+        return not isinstance(self.directory, Path)
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shard and offset of each of some rows.
+
+        Raises:
+            KeyError: a row is in no shard.
+        """
+        positions = np.searchsorted(self.rows, rows)
+        positions = np.minimum(positions, len(self.rows) - 1)
+        missing = rows[self.rows[positions] != rows] if len(self.rows) else rows
+        if len(missing):
+            raise KeyError(int(missing[0]))
+        return self._shard[positions], self._offset[positions]
 
     def read(self, row: int) -> bytes:
         """The stored bytes of an image.
@@ -79,7 +103,7 @@ class ShardReader:
         offset, length = int(self._offset[position]), int(self._length[position])
         try:
             with service_errors(path):
-                data = self._files.get(path).read(offset, length)
+                data = self._stored(path, position)
         except FileNotFoundError:
             raise DatabaseError(path, "shard is missing", _AGAIN) from None
         except OSError as error:
@@ -88,6 +112,23 @@ class ShardReader:
             ) from None
         if len(data) != length or zlib.crc32(data) != self._crc32[position]:
             self._complain(path, row, offset, short=len(data) != length)
+        return data
+
+    def checksums(self, rows: np.ndarray) -> np.ndarray:
+        """uint32 [rows]: the CRC-32 of the stored bytes of images, all of which must be packed."""
+        return self._crc32[np.searchsorted(self.rows, rows)]
+
+    def _stored(self, path: AnyPath, position: int) -> bytes:
+        """What is at an image's place, whether it is right or not."""
+        offset, length = int(self._offset[position]), int(self._length[position])
+        file = self._files.get(path)
+        if self._cache is None:
+            return file.read(offset, length)
+        data = self._cache.read(str(path), file, offset, length)
+        if len(data) != length or zlib.crc32(data) != self._crc32[position]:
+            # The copy here may be damaged, or that of a shard which has since been replaced.
+            self._cache.forget(str(path), offset, length)
+            data = self._cache.read(str(path), file, offset, length)
         return data
 
     def image(self, row: int, minimum_side: int | None = None) -> np.ndarray:
@@ -116,20 +157,23 @@ class ShardReader:
         raise DatabaseError(path, f"{image} {cause}", _AGAIN)
 
 
-def open_reader(store: Store, *, with_removed: bool = False) -> ShardReader:
+def open_reader(
+    store: Store, *, with_removed: bool = False, cache: ShardCache | None = None
+) -> ShardReader:
     """The packed images of a database.
 
     Args:
         store: of the database.
         with_removed: also those removed on request, whose bytes stay until shards are rewritten.
             That is for comparing them with others, and never for showing or training.
+        cache: keeps on this machine what is read of shards in an object store.
     """
     index = store.table("shards/index")
     if not with_removed:
         gone = removed(store)
         if gone.any():
             index = index.filter(pa.array(~gone[index["row"].to_numpy()]))
-    return ShardReader(store.root / "shards", index)
+    return ShardReader(store.root / "shards", index, cache)
 
 
 def _column(index: pa.Table, name: str) -> np.ndarray:

@@ -12,15 +12,16 @@ def available() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+def kernel(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """Compile a function on arrays so that threads run it side by side.
 
     The machine code is kept for the next process, beside the package or in the user's own cache
     folder, whichever can be written to (numba's NUMBA_CACHE_DIR overrides both).
+    Options are those of `numba.njit`, such as fastmath.
     """
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # no folder can be written to: it is compiled again each time
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, **options)(function)

@@ -56,9 +56,10 @@ def removed(store: Store) -> NDArray[np.bool_]:
 
 
 def merged_away(store: Store) -> NDArray[np.bool_]:
-    """bool [images]: images that another one, of the same photo, stands for."""
+    """bool [images]: images that another one stands for, or that were put aside as leaks."""
     away = np.zeros(store.num_rows("images"), dtype=bool)
-    away[store.table("duplicates", ["row"])["row"].to_numpy()] = True
+    for name in ("duplicates", "leaks"):
+        away[store.table(name, ["row"])["row"].to_numpy()] = True
     return away
 
 

@@ -7,7 +7,6 @@ that was read (a line, a photo, an annotation file) is either a kept image or a 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.errors import InputError
+from mlimages.labels.collected_facts import CollectedFacts
 from mlimages.labels.identity import SAFE_ID, ListedImages, image_id, is_safe, is_url
 from mlimages.labels.string_index import all_distinct
 from mlimages.schemas import FACT_KINDS, READING_FACTS, READING_IMAGES, READING_REJECTS
@@ -125,13 +125,7 @@ class ReadingBuilder:
         self._locations: list[str] = []
         self._positions: dict[str, int] = {}  # by id
         self._namesakes: dict[int, str] = {}
-        self._facts: dict[str, array] = {
-            "image": array("i"),
-            "category": array("i"),
-            "confidence": array("f"),
-        }
-        self._present = array("b")
-        self._kinds = array("b")
+        self._facts = CollectedFacts()
         self._rejects: list[tuple[str, str]] = []
         self._line_rejects: list[tuple[str, str]] = []
 
@@ -185,10 +179,12 @@ class ReadingBuilder:
         position = self._positions[name] = len(self._ids)
         self._ids.append(name)
         self._uris.append(uri)
-        self._splits.append(split or DEFAULT_SPLIT)
+        self._splits.append(_printable(split or DEFAULT_SPLIT))
         if size is not None:
             description["width"], description["height"] = size
         for column, value in (("licence", licence), ("author", author), *description.items()):
+            if isinstance(value, list):  # of places, of which one that is no text leads nowhere
+                value = [text for text in value if _encodable(text)] or None
             if value is not None:
                 known = _printable(value) if isinstance(value, str) else value
                 self._described[column][position] = known
@@ -205,7 +201,7 @@ class ReadingBuilder:
     @property
     def is_full(self) -> bool:
         """Whether it is time for the next chunk."""
-        return len(self._locations) >= CHUNK_IMAGES or len(self._present) >= CHUNK_FACTS
+        return len(self._locations) >= CHUNK_IMAGES or len(self._facts) >= CHUNK_FACTS
 
     def take(self) -> Reading:
         """The reading of what was collected; then begin anew, for the same source."""
@@ -225,11 +221,7 @@ class ReadingBuilder:
         kind: str = "asserted",
     ) -> None:
         """Add what the source says of an image (its position) and a category."""
-        self._facts["image"].append(image)
-        self._facts["category"].append(category)
-        self._facts["confidence"].append(confidence)
-        self._present.append(present)
-        self._kinds.append(FACT_KINDS.index(kind))
+        self._facts.add(image, category, confidence, present, kind)
 
     def add_facts(
         self,
@@ -240,11 +232,7 @@ class ReadingBuilder:
         kinds: NDArray[np.integer],
     ) -> None:
         """Add many facts at once; as `add_fact`, with kinds as positions in FACT_KINDS."""
-        for name, values in (("image", images), ("category", categories)):
-            self._facts[name].frombytes(values.astype(np.int32).tobytes())
-        self._facts["confidence"].frombytes(confidences.astype(np.float32).tobytes())
-        self._present.frombytes(present.astype(np.int8).tobytes())
-        self._kinds.frombytes(kinds.astype(np.int8).tobytes())
+        self._facts.extend(images, categories, confidences, present, kinds)
 
     def reject(self, location: str, reason: str) -> None:
         """Name an entry of which no image comes."""
@@ -263,7 +251,7 @@ class ReadingBuilder:
         return Reading(
             source=self.source,
             images=self._build_images(),
-            facts=self._build_facts(),
+            facts=self._facts.table(),
             rejects=_location_table(self._rejects),
             exhaustive=np.array(sorted(self.exhaustive), dtype=np.int32),
             single_label=self.single_label,
@@ -284,35 +272,6 @@ class ReadingBuilder:
             values = [known.get(position) for position in range(size)] if known else None
             columns.append(pa.nulls(size, kind) if values is None else pa.array(values, kind))
         return pa.table(dict(zip(READING_IMAGES.names, columns, strict=True)), READING_IMAGES)
-
-    def _build_facts(self) -> pa.Table:
-        """One fact a (image, category, present): the most confident, as when an object repeats."""
-        columns = {name: np.array(values) for name, values in self._facts.items()}
-        present = np.array(self._present, dtype=bool)
-        kinds = np.array(self._kinds, dtype=np.int8)
-        order = np.lexsort(
-            (kinds, -columns["confidence"], ~present, columns["category"], columns["image"])
-        )
-        image, category = columns["image"][order], columns["category"][order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = (
-            (np.diff(image) != 0)
-            | (np.diff(category) != 0)
-            | (present[order][1:] != present[order][:-1])
-        )
-        kept = order[first]
-        return pa.table(
-            {
-                "image": columns["image"][kept].astype(np.int32),
-                "category": columns["category"][kept].astype(np.int32),
-                "present": present[kept],
-                "confidence": columns["confidence"][kept].astype(np.float32),
-                "kind": pa.DictionaryArray.from_arrays(
-                    pa.array(kinds[kept], pa.int32()), list(FACT_KINDS)
-                ),
-            },
-            schema=READING_FACTS,
-        )
 
 
 def _location_table(rows: list[tuple[str, str]]) -> pa.Table:

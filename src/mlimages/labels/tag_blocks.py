@@ -58,16 +58,20 @@ class TagBlock:
         return TagBlock(self.rows, counts[self.indptr], self.categories[tags], self.reasons[tags])
 
 
-def tag_blocks(store: Store, what: str) -> Iterator[TagBlock]:
+def tag_blocks(
+    store: Store, what: str, chosen: NDArray[np.bool_] | None = None
+) -> Iterator[TagBlock]:
     """All tags of a database in order of rows; one partition at most is in memory.
 
     Args:
         store: the database.
         what: a few words for the progress bar.
+        chosen: bool [images]; partitions without any of these images are passed over.
     """
-    numbers = store.partitions("tags")
+    numbers, size = store.partitions("tags"), store.manifest.partition_rows
     for number in track(numbers, what, unit="partitions"):
-        yield from partition_blocks(store, number)
+        if chosen is None or chosen[number * size : (number + 1) * size].any():
+            yield from partition_blocks(store, number)
 
 
 def partition_blocks(store: Store, partition: int) -> Iterator[TagBlock]:

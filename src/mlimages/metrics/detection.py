@@ -25,8 +25,8 @@ from typing import Literal
 import numpy as np
 
 Rule = Literal["voc07", "voc10"]
-# As the kit's language counts from 0 to 1 by 0.1: from both ends. Only 0.3 is not the nearest number
-# to its name, but the next above, which 3 boxes of 10 do not reach.
+# As the kit's language counts from 0 to 1 by 0.1: from both ends. Only 0.3 is not the number
+# nearest to three tenths, but the next above, which 3 boxes of 10 do not reach.
 _STEPS = [*(0.1 * k for k in range(6)), *(1 - 0.1 * k for k in range(4, -1, -1))]
 
 

@@ -139,17 +139,17 @@ class ResNet(Backbone):
                 variance_scaling(module.weight)
 
     def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The outputs of the four stages (before the last norm); see `Backbone`."""
+        """The outputs of the four stages, the last after BN-ReLU; see `Backbone`."""
         x = self.stem(x)
         outputs = []
         for stage in self.stages:
             x = stage(x)
             outputs.append(x)
-        return outputs
+        return [*outputs[:-1], _relu(self.norm(x))]
 
     def feature_map(self, x: torch.Tensor) -> torch.Tensor:
-        """The last level after BN-ReLU; see `Backbone`."""
-        return _relu(self.norm(self.levels(x)[-1]))
+        """The last level; see `Backbone`."""
+        return self.levels(x)[-1]
 
 
 def variance_scaling(weight: torch.Tensor) -> None:

@@ -21,15 +21,10 @@ from mlimages.errors import (
     MlimagesError,
     TrainingError,
 )
+from mlimages.images.shard_cache import ShardCache
 from mlimages.storage import write_text
 from mlimages.training.checkpoint import newest_checkpoint, write_checkpoint
-from mlimages.training.data import (
-    StepData,
-    TagMatrix,
-    TrainingData,
-    choose_outputs,
-    fingerprint,
-)
+from mlimages.training.data import StepData, TrainingData
 from mlimages.training.evaluation import EvaluationReport, evaluate, training_frequencies
 from mlimages.training.inference import choose_device, loaded_network
 from mlimages.training.interruption import StopRequest
@@ -39,6 +34,7 @@ from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RunFolder, TrainingResult, open_run
 from mlimages.training.schedule import learning_rate, total_steps
 from mlimages.training.state import build_state, describe_categories, describe_model
+from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
 from mlimages.training.update import NonFiniteLossError, ran_out_of_memory, update
 
 logger = logging.getLogger(__name__)
@@ -82,7 +78,8 @@ class _Run:
         self.validation = self._select_validation()
         self.outputs = choose_outputs(self.selection, recipe.data.minimum_images)
         tags = TagMatrix(self.selection, self.outputs)
-        self.reader = db.reader()
+        where, most = recipe.data.cache, recipe.data.cache_gb
+        self.reader = db.reader(ShardCache(where, most) if where else None)
         self.data = TrainingData(self.reader, self.selection, tags, recipe)
         self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
         # What is trained.
@@ -97,6 +94,7 @@ class _Run:
         self.model = describe_model(recipe, self.network, categories)
         # Where it starts: at the newest intact checkpoint, or from scratch.
         self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs])
+        self.fingerprint += self.data.order.fingerprint()
         self.meter = self._resume()
 
     @property
@@ -126,7 +124,7 @@ class _Run:
             if checkpoint.state["data"] != self.fingerprint:
                 raise CheckpointError(
                     checkpoint.folder,
-                    "the database's images or tags have changed since",
+                    "the database's images, tags or shards have changed since",
                     "restore the database, or train in a new folder",
                 )
             self.state.restore(checkpoint)

@@ -14,8 +14,8 @@ from mlimages.images.shards import ShardReader
 from mlimages.labels.predicted_rows import record_rows
 from mlimages.progress import track
 from mlimages.schemas import PREDICTIONS
-from mlimages.training.data import read_images
 from mlimages.training.inference import LoadedModel
+from mlimages.training.threads import read_images
 
 logger = logging.getLogger(__name__)
 

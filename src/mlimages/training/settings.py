@@ -76,8 +76,18 @@ class DataSettings(Section):
     """Training images that a category needs to become an output."""
     lanes: int = 128
     """Lanes of the data order; the number of processes must divide it."""
+    window: int = 0
+    """Samples of a lane permuted together. 0: all for shards here, 1,024 in an object store."""
     workers: int = 2
-    """Threads that read, decode and augment; the result does not depend on it. 0: none."""
+    """Workers that read, decode and augment; the result does not depend on them. 0: none."""
+    worker_kind: Literal["threads", "processes"] = "threads"
+    """Processes help where many workers would wait for Python's lock."""
+    read_seconds: float = 60.0
+    """Longest wait for an image's bytes before another takes its place. 0: for ever."""
+    cache: str = ""
+    """Folder on this machine that keeps parts of shards in an object store. "": none."""
+    cache_gb: float = 100.0
+    """Its greatest size; below (lanes / processes) x window x image size it helps little."""
     broken_limit: float = 0.01
     """Share of the images that may turn out broken (they are replaced) before training stops."""
 
@@ -89,7 +99,10 @@ class DataSettings(Section):
         self.expect("micro_batch", fits, "0, or 2 up to the batch size")
         self.expect("minimum_images", self.minimum_images >= 1, "1 or more")
         self.expect("lanes", 1 <= self.lanes <= 65536, "1 to 65536")
+        self.expect("window", 0 <= self.window <= 1 << 30, "0 to 2**30")
+        self.expect("read_seconds", self.read_seconds >= 0, "0 or more")
         self.expect("workers", 0 <= self.workers <= 256, "0 to 256")
+        self.expect("cache_gb", self.cache_gb > 0, "above 0")
         self.expect("broken_limit", 0 <= self.broken_limit <= 1, "0 to 1")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,6 +154,12 @@ def test_an_unusual_but_whole_answer_is_taken(server: Server, fault: str) -> Non
     assert ("not stated" in answer.detail) == (fault == "no_length")
 
 
+def test_a_body_in_very_many_pieces_is_put_together(server: Server) -> None:
+    server.site.add("/a.jpg", PICTURE + bytes(range(256)) * 40)
+    server.site.faults["/a.jpg"] = "chunked:3"
+    assert get(server.url("/a.jpg")).data == PICTURE + bytes(range(256)) * 40
+
+
 def test_an_announced_length_that_is_too_short_cuts_the_picture(server: Server) -> None:
     server.site.faults["/a.jpg"] = "short_length:100"
     answer = get(server.url("/a.jpg"))
@@ -231,6 +239,47 @@ def test_the_host_learns_who_asks_and_nothing_else(server: Server) -> None:
     assert fields["User-Agent"].startswith("mlimages/")
     assert fields["User-Agent"].endswith("(+mailto:me@example.com)")
     assert fields["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"connections": 0},
+        {"total_seconds": float("nan")},
+        {"maximum_bytes": -1},
+        {"patience": -1},
+        {"contact": ""},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        NetworkSettings(**settings)
+
+
+@pytest.mark.parametrize("limits", [{"connections": 0}, {"parts": 0}, {"rate": 0.0}])
+def test_limits_of_a_host_out_of_range_are_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        HostLimits(**limits)
+
+
+def test_a_file_of_certificates_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing")
+    for name in ("missing.pem", "empty.pem"):
+        with pytest.raises(InputError, match=name):
+            get("http://127.0.0.1/", replace(LOOPBACK, ca_file=str(tmp_path / name)))
+
+
+def test_a_machine_without_free_sockets_blames_nobody(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def create_connection(*arguments: Any, **more: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "create_connection", create_connection)
+    settings = replace(LOOPBACK, opt_out=False)
+    answer = get(server.url("/a.jpg"), settings)
+    assert (answer.state, answer.detail) == (UrlState.PENDING, "Too many open files")
+    assert answer.retry_after == 1.0
 
 
 def test_a_contact_that_would_break_the_request_is_refused() -> None:
@@ -378,6 +427,13 @@ def test_retry_after_may_be_a_date(server: Server) -> None:
     answer = get(server.url("/a.jpg"))
     assert answer.retry_after is not None
     assert 90 < answer.retry_after <= 100
+
+
+def test_a_retry_after_that_is_nonsense_is_left_out(server: Server) -> None:
+    for value in ("soon", "-1", "\xb2", "9" * 5000, "Mon, 99 Jan 99999 00:00:00 GMT", ""):
+        server.site.faults["/a.jpg"] = f"retry_after:503,{value}"
+        answer = get(server.url("/a.jpg"))
+        assert (answer.state, answer.retry_after) == (UrlState.RATE_LIMITED, None)
 
 
 def test_a_host_that_fails_again_and_again_is_left_alone(server: Server) -> None:

@@ -1,101 +1,168 @@
-"""The same fetch by several workers, or part by part."""
+"""Fetching part by part, or in tasks of several processes, comes to what one run comes to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.image_server import Server, serving
-from tests.images.fetching.worlds import QUICK, assert_whole, database_of, photo, states
+from tests.conftest import REPOSITORY
+from tests.images.fetching.mixed import (
+    SETTINGS,
+    attempts,
+    mixed_database,
+    mixed_server,
+    outcome,
+)
+from tests.images.fetching.worlds import QUICK
 
 from mlimages.cli import run
 from mlimages.database import Database
-from mlimages.errors import DatabaseError
+from mlimages.errors import DatabaseError, InputError, UsageError
 from mlimages.execution.parts import Part
-from mlimages.images.fetching.dividing import fetch_on
+from mlimages.images.fetching import dividing
+from mlimages.images.fetching.hosts import HostLimits
 from mlimages.images.fetching.states import UrlState
-from mlimages.images.packing.settings import PackSettings
-
-COUNT = 40
-NOTHING = photo(999, side=24)
-FILES = {f"/{row}.jpg": NOTHING if row % 7 == 3 else photo(row) for row in range(COUNT)}
-FAULTS = {"/4.jpg": "status:404", "/5.jpg": "status:500*1", "/20.jpg": "reset*2"}
-PACK = PackSettings(shard_bytes=20_000, block_rows=6)
-SETTINGS = replace(QUICK, placeholder_copies=5)
-EXPECTED = {row: FILES[f"/{row}.jpg"] for row in range(COUNT) if row != 4 and row % 7 != 3}
+from mlimages.images.fetching.storing import fetch_store
+from mlimages.images.fetching.tasks import divided
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(FILES, FAULTS) as server:
-        yield server
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, dict]:
+    """States, bytes and attempts after a fetch by one process."""
+    with mixed_server() as server:
+        database = mixed_database(tmp_path_factory.mktemp("one") / "DB", server)
+        database.fetch(SETTINGS)
+    found = outcome(database)
+    assert {UrlState.OK, UrlState.GONE, UrlState.PLACEHOLDER, UrlState.SERVER_ERROR} <= set(
+        found[0].values()
+    )
+    return *found, attempts(database)
 
 
-def empty(server: Server, root: Path) -> Database:
-    return database_of(root, [[server.url(path)] for path in FILES], partition_rows=16)
+def test_parts_then_merged_come_to_the_same(tmp_path: Path, expected: tuple) -> None:
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+        for index in (2, 3, 1):
+            assert database.fetch_part(Part(index, 3), SETTINGS).tasks == 2
+        assert not database.store.num_rows("shards/index")
+        report = database.merge_fetch_parts(SETTINGS)
+        assert report.fetched == database.store.num_rows("shards/index") > 0
+        assert list((tmp_path / "DB" / "staging").iterdir()) == []
+        # Placeholders are known once all is counted; what they hid is tried by another fetch.
+        database.fetch(SETTINGS)
+    assert outcome(database) == expected[:2]
 
 
-def assert_expected(database: Database) -> None:
-    assert_whole(database, EXPECTED)
-    told = states(database)
-    assert told[4, 0] is UrlState.GONE
-    assert {told[row, 0] for row in range(3, COUNT, 7)} == {UrlState.PLACEHOLDER}
-
-
-def test_local_workers_give_what_one_process_gives(server: Server, tmp_path: Path) -> None:
-    database = empty(server, tmp_path / "DB")
-    report = fetch_on(database.store, SETTINGS, PACK, engine="local", workers=2)
-    assert not list((tmp_path / "DB" / "staging").iterdir())
-    assert report.ledger.images.packed == len(EXPECTED)
-    assert_expected(database)
-    assert server.site.requests["/5.jpg"] == 2
-
-
-def test_parts_are_merged_into_what_one_run_gives(server: Server, tmp_path: Path) -> None:
-    database = empty(server, tmp_path / "DB")
-    for part in ("1/3", "2/3"):
-        database.fetch_part(Part.parse(part), SETTINGS, pack=PACK)
-    with pytest.raises(DatabaseError, match="3/3 of fetch missing"):
-        database.merge_fetch_parts(SETTINGS)
-    database.fetch_part(Part.parse("3/3"), SETTINGS, pack=PACK)
-    asked = sum(server.site.requests.values())
-    again = database.fetch_part(Part.parse("3/3"), SETTINGS, pack=PACK)
-    assert (again.tasks, again.done_before) == (2, 2)
-    report = database.merge_fetch_parts(SETTINGS)
-    assert sum(server.site.requests.values()) == asked
-    assert report.ledger.images.packed == len(EXPECTED)
-    assert_expected(database)
-
-
-def test_a_merge_that_was_interrupted_goes_on(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_tasks_in_processes_come_to_the_same(
+    tmp_path: Path, expected: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlimages.images.fetching import dividing
+    monkeypatch.setattr(dividing, "TASK_IMAGES", 8)
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+        fetch_store(database.store, SETTINGS, workers=2, images_on=dividing.tasks_on("local"))
+    assert outcome(database) == expected[:2]
 
-    database = empty(server, tmp_path / "DB")
-    database.fetch_part(Part.parse("1/1"), SETTINGS, pack=PACK)
-    commit, calls = dividing.commit_batch, []
 
-    def interrupted(*arguments: object) -> None:
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        calls.append(1)
-        commit(*arguments)  # type: ignore[arg-type]
+def test_parts_by_commands_of_their_own_come_to_the_same(tmp_path: Path) -> None:
+    with mixed_server() as server:
+        here, there = (mixed_database(tmp_path / name, server) for name in ("here", "there"))
+        options = ["--allow-private-addresses", "--ignore-robots", "--attempts", "1"]
+        assert run(["fetch", str(here.root), *options]) == 0
+        server.site.requests.clear()
+        for part in ("1/2", "2/2"):
+            line = [sys.executable, "-m", "mlimages", "fetch", str(there.root), "--part", part]
+            subprocess.run([*line, *options], check=True, cwd=REPOSITORY)
+        assert run(["fetch", str(there.root), "--merge", *options]) == 0
+        assert run(["fetch", str(there.root), *options]) == 0
+    assert outcome(there) == outcome(here)
 
-    monkeypatch.setattr(dividing, "commit_batch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+        database.fetch_part(Part(1, 2), SETTINGS)
+    with pytest.raises(DatabaseError, match=r"part 2/2 of fetch missing; run: .*--part 2/2"):
         database.merge_fetch_parts(SETTINGS)
-    monkeypatch.setattr(dividing, "commit_batch", commit)
-    Database.open(database.root).merge_fetch_parts(SETTINGS)
-    assert_expected(database)
 
 
-def test_parts_by_the_command_line(server: Server, tmp_path: Path) -> None:
-    database = empty(server, tmp_path / "DB")
-    options = ["--allow-private-addresses", "--placeholder-copies", "5"]
-    for part in ("1/2", "2/2"):
-        assert run(["fetch", str(database.root), "--part", part, *options]) == 0
-    assert run(["fetch", str(database.root), "--merge", *options]) == 0
-    assert_expected(database)
+def test_a_merge_killed_between_its_commits_counts_nothing_twice(
+    tmp_path: Path, expected: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+        for index in (1, 2):
+            database.fetch_part(Part(index, 2), SETTINGS)
+        commit, calls = dividing.commit_batch, []
+
+        def die(*arguments: object) -> None:
+            commit(*arguments)  # type: ignore[arg-type]
+            calls.append(arguments)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(dividing, "commit_batch", die)
+        with pytest.raises(KeyboardInterrupt):
+            database.merge_fetch_parts(SETTINGS)
+        monkeypatch.undo()
+        database = Database.open(database.root)
+        assert database.store.num_rows("shards/index") > 0
+        database.merge_fetch_parts(SETTINGS)
+        database.fetch(SETTINGS)
+    assert outcome(database) == expected[:2]
+    # Taking back what was a placeholder counts as another try of its address.
+    sure = {key for key, state in expected[0].items() if state is not UrlState.PLACEHOLDER}
+    found, once = attempts(database), expected[2]
+    assert {key: found[key] for key in sure} == {key: once[key] for key in sure}
+
+
+def test_an_interrupted_part_goes_on_with_its_next_block(
+    tmp_path: Path, expected: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+        fetch, calls = dividing.fetch_task, []
+
+        def die(*arguments: object) -> object:
+            calls.append(arguments)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return fetch(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(dividing, "fetch_task", die)
+        with pytest.raises(KeyboardInterrupt):
+            database.fetch_part(Part(1, 1), SETTINGS)
+        monkeypatch.undo()
+        assert database.fetch_part(Part(1, 1), SETTINGS).done_before == 2
+        assert server.site.requests["/5.jpg"] == 1
+        database.merge_fetch_parts(SETTINGS)
+        database.fetch(SETTINGS)
+    assert outcome(database) == expected[:2]
+
+
+def test_an_image_fetched_meanwhile_keeps_its_bytes(tmp_path: Path, expected: tuple) -> None:
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+        database.fetch_part(Part(1, 1), SETTINGS)
+        database.fetch(SETTINGS)
+        before = outcome(database)
+        assert database.merge_fetch_parts(SETTINGS).fetched == 0
+        assert outcome(database) == before
+
+
+def test_a_hosts_limits_are_divided_among_those_who_ask_at_once() -> None:
+    limits = HostLimits(connections=32, rate=10.0)
+    settings = replace(QUICK, network=replace(QUICK.network, hosts=limits))
+    assert divided(settings, 4).network.hosts.share() == (8.0, 2.5)
+    assert divided(divided(settings, 2), 4).network.hosts.share() == (4.0, 1.25)
+    with pytest.raises(InputError, match="33 tasks: share 32 requests a host"):
+        divided(settings, 33)
+
+
+def test_on_ray_the_number_of_tasks_has_to_be_said(tmp_path: Path) -> None:
+    with mixed_server() as server:
+        database = mixed_database(tmp_path / "DB", server)
+    with pytest.raises(UsageError, match="--workers"):
+        database.fetch(SETTINGS, engine="ray")

@@ -256,3 +256,20 @@ def test_idle_hosts_are_forgotten_and_resting_ones_are_not() -> None:
         assert hosts.seconds_until_open("resting.example") > 50
 
     asyncio.run(run())
+
+
+def test_no_long_queue_forms_before_a_host_that_wants_to_be_asked_slowly() -> None:
+    async def run() -> tuple[int, list[FetchFailure]]:
+        gate, _ = gated(HostLimits())
+        gate.state.pace(10.0)
+        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(5)]
+        await asyncio.sleep(0)
+        refused = [task.exception() for task in waiting if task.done() and task.exception()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return len(waiting) - len(refused), refused  # type: ignore[return-value]
+
+    admitted, refused = asyncio.run(run())
+    assert admitted == 2  # one at once, one in ten seconds
+    assert {failure.state for failure in refused} == {UrlState.PENDING}

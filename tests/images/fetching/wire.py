@@ -14,13 +14,15 @@ from contextlib import contextmanager
 import pytest
 from tests.image_server import Server
 
-from mlimages.images.fetching import http1, pool
+from mlimages.images.fetching import pool
+from mlimages.images.fetching.http1 import Connection
 from mlimages.images.fetching.resolver import Resolver
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 PUBLIC = "93.184.216.34"
 OTHER_PUBLIC = "2606:2800:220:1:248:1893:25c8:1946"
 
+_connect = pool.connect
 _sockets: list[object] | None = None
 
 
@@ -67,11 +69,11 @@ class Wire:
 
     async def connect(
         self, address: str, port: int, seconds: float, tls: ssl.SSLContext | None, host: str
-    ) -> http1.Connection:
+    ) -> Connection:
         self.addresses.append(address)
         if address not in (PUBLIC, OTHER_PUBLIC):
             raise FetchFailure(UrlState.REFUSED, f"{address} is not on this wire")
-        connection = await http1.connect("127.0.0.1", self._server.port, seconds, None, host)
+        connection = await _connect("127.0.0.1", self._server.port, seconds, None, host)
         connection.address = address
         return connection
 

@@ -198,6 +198,7 @@ def test_the_check_of_a_database_runs_them_all(db: Database) -> None:
     report = db.check()
     assert report.passed
     names = [name for name, _, _ in report.checks]
-    assert names[-6:] == ["ids", "splits", "packed", "facts", "tags follow", "postings"]
+    labels = ["ids", "splits", "packed", "facts", "tags follow", "postings"]
+    assert names[-10:] == [*labels, "urls", "fetched", "bytes", "removals"]
     change(db, "tags", lambda rows: rows.pop(0), 0)
     assert not db.check().passed

@@ -23,7 +23,7 @@ from tests.labels.worlds import (
 
 from mlimages.errors import InputError
 from mlimages.labels import compiled
-from mlimages.labels.derivation import with_numpy as derivation_numpy
+from mlimages.labels.derivation import with_numpy
 from mlimages.labels.derivation.rules import Rules, Tags, absent_categories, derive_tags
 from mlimages.taxonomy.hierarchy import Hierarchy
 
@@ -55,7 +55,7 @@ def test_tags_equal_the_reference(world: World, causes: str) -> None:
 
 def by_numpy(world: World, causes: str = "asserted") -> Tags:
     facts = facts_table(world.facts)
-    return derivation_numpy.derive_tags(
+    return with_numpy.derive_tags(
         facts,
         len(world.image_sources),
         hierarchy_of(world),
@@ -81,10 +81,8 @@ def test_the_compiled_rules_give_the_same_as_the_ones_in_numpy(world: World, cau
 def test_without_the_compiler_the_rules_in_numpy_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "available", lambda: False)
     called = []
-    real = derivation_numpy.derive_tags
-    monkeypatch.setattr(
-        derivation_numpy, "derive_tags", lambda *given: called.append(1) or real(*given)
-    )
+    real = with_numpy.derive_tags
+    monkeypatch.setattr(with_numpy, "derive_tags", lambda *given: called.append(1) or real(*given))
     world = one_image((DOG, 1.0))
     assert only_tags(world).keys() == {DOG, ANIMAL, ENTITY}
     assert called
@@ -94,7 +92,7 @@ def test_without_the_compiler_the_rules_in_numpy_are_used(monkeypatch: pytest.Mo
 @given(worlds())
 def test_blocks_do_not_change_the_result(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(derivation_numpy, "BLOCK_FACTS", 2)
+        patch.setattr(with_numpy, "BLOCK_FACTS", 2)
         cut = by_numpy(world)
     assert_same(by_numpy(world), cut)
 
@@ -103,10 +101,10 @@ def test_blocks_do_not_change_the_result(world: World) -> None:
 @settings(max_examples=60, deadline=None)
 @given(worlds(), st.sampled_from(["asserted", "all"]))
 def test_blocks_of_the_compiled_rules_do_not_change_the_result(world: World, causes: str) -> None:
-    from mlimages.labels.derivation import with_numba as derivation_compiled
+    from mlimages.labels.derivation import with_numba
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(derivation_compiled, "MOST_TAGS", 3)
+        patch.setattr(with_numba, "MOST_TAGS", 3)
         cut = derived(world, causes)
     assert_same(derived(world, causes), cut)
 

@@ -6,6 +6,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.labels.exports import readers
@@ -18,9 +19,11 @@ from mlimages.errors import DatabaseError, InputError, UsageError
 from mlimages.labels.exports.exporting import EXPORTS
 from mlimages.labels.exports.tencent import DICTIONARY
 from mlimages.labels.exports.values import LABEL_MAP
+from mlimages.labels.exports.view import View
 from mlimages.labels.reading import ReadingBuilder
 from mlimages.labels.sources import open_images, tencent
 from mlimages.labels.streams import joined
+from mlimages.schemas import DUPLICATES, LEAKS
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 from mlimages.taxonomy.sensitivity import sensitive_wnids
 from mlimages.taxonomy.wordnet import PERSON
@@ -57,6 +60,18 @@ def files_of(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def test_an_image_that_another_stands_for_is_not_exported(tmp_path: Path) -> None:
+    db = build(tmp_path / "DB", IMAGES)
+    with db.store.commit("test") as commit:
+        merged = [{"row": 3, "kept": 0, "evidence": "bytes"}]
+        commit.replace("duplicates", pa.Table.from_pylist(merged, schema=DUPLICATES))
+        leaked = [{"row": 5, "outside": "x.jpg", "evidence": "bytes"}]
+        commit.replace("leaks", pa.Table.from_pylist(leaked, schema=LEAKS))
+    view = View(db.store, db.taxonomy, db.taxonomy.hierarchy("tencent"))
+    rows = [row for block in view.blocks() for row in block.rows.tolist()]
+    assert rows == [row for row in range(12) if row not in (3, 5)]
 
 
 @pytest.mark.parametrize("format", EXPORTS)

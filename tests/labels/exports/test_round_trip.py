@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.labels.exports import readers
 from tests.labels.exports.databases import (
     Sample,
@@ -27,10 +28,13 @@ from tests.labels.exports.databases import (
 )
 from tests.labels.tiny import TAXONOMY
 
+from mlimages.database import Database
+from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.exports.values import LABEL_MAP
 from mlimages.labels.exports.view import TagChoice
-from mlimages.labels.sources import coco, open_images, tencent, tfrecord, webdataset
+from mlimages.labels.sources import coco, huggingface, open_images, tencent, tfrecord, webdataset
 from mlimages.labels.streams import Readings, chunks_of
+from mlimages.labels.tags import COOCCURRENCE
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,18 @@ def from_reading(readings: Readings) -> readers.Found:
 
 
 def read_coco_again(folder: Path) -> readers.Found:
-    """A file a split; COCO's reader takes no scores."""
+    """A file a split."""
     found: readers.Found = {}
     for path in sorted(folder.glob("*.json")):
         if path.name != "croissant.json":
-            found |= from_reading(coco.read(path, TAXONOMY, label_map=folder / LABEL_MAP))
+            reading = coco.read(path, TAXONOMY)
+            assert all(len(chunk.exhaustive) == 0 for chunk in chunks_of(reading))
+            found |= from_reading(reading)
     return found
+
+
+def read_huggingface_again(folder: Path) -> readers.Found:
+    return from_reading(huggingface.read(folder, TAXONOMY))
 
 
 DETAILS = ("licence", "author", "width", "height")
@@ -111,7 +121,10 @@ CASES = {
         images=True,
     ),
     "coco, by its own reader": Case(
-        "coco", read_coco_again, ("categories", "url", "width", "height")
+        "coco", read_coco_again, ("split", "tags", "url", "licence", "width", "height")
+    ),
+    "huggingface, by its own reader": Case(
+        "huggingface", read_huggingface_again, ("absent", "url", *DETAILS)
     ),
     "tfrecord": Case("tfrecord", readers.read_tfrecord, ("split", "tags"), images=True),
     "tfrecord, sparse": Case(
@@ -167,6 +180,29 @@ def test_what_the_format_carries_comes_back(name: str, images: list[Sample]) -> 
                 assert found[image][aspect] == said[aspect], (image, aspect)
 
 
+@settings(max_examples=20, deadline=None)
+@given(images=samples(), pairs=st.booleans())
+def test_a_huggingface_export_imported_and_completed_is_the_same_tags(
+    images: list[Sample], pairs: bool
+) -> None:
+    """All but who said it: what another tag brought along is a machine's fact then."""
+    with tempfile.TemporaryDirectory() as name:
+        db = build(Path(name, "DB"), images)
+        if pairs:
+            db.complete(Rules(cooccurrence_from="tags", minimum_images=1))
+        write(db, "huggingface", Path(name, "out"))
+        reading = huggingface.read(Path(name, "out"), TAXONOMY)
+        again, _ = Database.create_from(Path(name, "DB2"), TAXONOMY, reading)
+        again.complete()
+        expected, found = held(db), held(again)
+        assert found.keys() == expected.keys()
+        for image, said in expected.items():
+            assert found[image]["tags"] == said["tags"]
+            assert found[image]["absent"] == said["absent"]
+            changed = {c: r for c, r in found[image]["reasons"].items() if r != said["reasons"][c]}
+            assert all(said["reasons"][c] == COOCCURRENCE for c in changed)
+
+
 @settings(max_examples=8, deadline=None)
 @given(images=samples())
 def test_open_images_splits_the_tags_into_verified_and_machine(images: list[Sample]) -> None:
@@ -190,7 +226,6 @@ def test_tfrecords_hold_the_bytes_and_size_of_each_image(images: list[Sample]) -
 @settings(max_examples=8, deadline=None)
 @given(images=samples())
 def test_the_lists_and_dictionary_of_an_export_give_the_same_export(images: list[Sample]) -> None:
-    from mlimages.database import Database
     from mlimages.taxonomy.dictionary import read_dictionary
 
     with tempfile.TemporaryDirectory() as name:

@@ -111,6 +111,6 @@ def test_the_first_few_are_listed_and_all_are_counted(tmp_path: Path) -> None:
 def test_images_that_another_stands_for_are_left_out(tmp_path: Path) -> None:
     store = store_of(small(), tmp_path / "DB")
     with store.commit("test") as commit:
-        merged = {"row": [0], "kept": [1], "evidence": ["bytes"]}
-        commit.append("duplicates", pa.table(merged, schema=DUPLICATES))
+        merged = [{"row": 0, "kept": 1, "evidence": "bytes"}]
+        commit.append("duplicates", pa.Table.from_pylist(merged, schema=DUPLICATES))
     assert find_contradictions(store, hierarchy_of(small())).counts["ancestor"] == 0

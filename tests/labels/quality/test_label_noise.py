@@ -173,8 +173,8 @@ def test_unseen_images_and_unknown_categories_are_not_judged(tmp_path: Path) -> 
     assert [(i.row, i.category, i.probability) for i in found.doubtful] == [(0, DOG, 0.0)]
     assert (found.images, found.categories) == (39, 5)  # dog, car, and what is above them
     with store.commit("test") as commit:
-        merged = {"row": [0], "kept": [3], "evidence": ["bytes"]}
-        commit.append("duplicates", pa.table(merged, schema=DUPLICATES))
+        merged = [{"row": 0, "kept": 3, "evidence": "bytes"}]
+        commit.append("duplicates", pa.Table.from_pylist(merged, schema=DUPLICATES))
     assert rank_label_noise(store, [TREE], seen).doubtful == []
 
 

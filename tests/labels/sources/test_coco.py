@@ -247,3 +247,47 @@ def test_a_cut_file_of_lvis_gives_what_can_be_read(tmp_path: Path) -> None:
         ("000000000002", DOG, False, "verified"),
     }
     assert "from character" in rejects(reading, tmp_path)["lvis.json"]
+
+
+def test_a_file_that_is_not_exhaustive_keeps_its_scores_and_its_silence(tmp_path: Path) -> None:
+    said = {
+        "info": {"exhaustive": False, "split": "held out"},
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 5, "score": 0.25},
+            {"image_id": 1, "category_id": 5, "score": 0.5},
+            {"image_id": 2, "category_id": 5, "score": -1},
+        ],
+        "categories": [{"id": 5, "name": "mouse", "key": KEYS[DOG]}],
+    }
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(said))
+    reading = coco.read(file, TAXONOMY)
+    assert len(reading.exhaustive) == 0
+    assert reading.images["split"].to_pylist() == ["held out"] * 2
+    assert [(f["image"], f["category"], f["confidence"]) for f in reading.facts.to_pylist()] == [
+        (0, DOG, 0.5)
+    ]
+    assert reading.line_rejects["reason"].to_pylist() == ["score -1 is not in (0, 1]"]
+    del said["info"]
+    file.write_text(json.dumps(said))
+    reading = coco.read(file, TAXONOMY)
+    assert reading.exhaustive.tolist() == [DOG]
+    assert reading.images["id"].to_pylist() == ["a"]  # of b, silence would say absent
+    assert reading.rejects["reason"].to_pylist() == [
+        f"{file}: annotations 3 score -1 is not in (0, 1]"
+    ]
+
+
+def test_lone_surrogates_in_a_split_and_in_further_places_are_no_error(tmp_path: Path) -> None:
+    record = {"id": 1, "file_name": "a.jpg", "coco_url": HOST, "flickr_url": "http://h/\ud800"}
+    said = {
+        "info": {"split": "\ud800"},
+        "images": [record],
+        "annotations": [],
+        "categories": [{"id": 18, "name": "dog"}],
+    }
+    file = write(tmp_path / "a.json", json.dumps(said))
+    reading = coco.read(file, TAXONOMY)
+    assert column(reading, "split") == ["\\ud800"]
+    assert column(reading, "more_uris") == [None]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.labels.sources.writing import column, line_rejects, rejects, tags, write
-from tests.labels.tiny import CAR, DOG, KEYS, PERSON, ROAD, TAXONOMY
+from tests.labels.tiny import CAR, CAT, DOG, KEYS, PERSON, ROAD, TAXONOMY
 
-from mlimages.errors import InputError
+from mlimages.errors import InputError, UsageError
 from mlimages.labels.sources.huggingface import read
 
 
@@ -71,4 +72,72 @@ def test_broken_lines_of_json_are_rejects(tmp_path: Path) -> None:
 def test_a_folder_without_metadata_is_one_clear_error(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg")
     with pytest.raises(InputError, match="metadata"):
+        read(tmp_path, TAXONOMY)
+
+
+def parquet(path: Path, columns: dict, names: list[str], kind: str = "Sequence") -> Path:
+    feature: dict = {"names": names, "_type": "ClassLabel"}
+    if kind == "Sequence":
+        feature = {"feature": feature, "_type": kind}
+    features = {"info": {"features": {"labels" if kind == "Sequence" else "label": feature}}}
+    table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(features)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+def test_parquet_of_named_classes_with_what_is_wrong_in_it(tmp_path: Path) -> None:
+    columns = {
+        "id": ["a", "b", "c", None, "e", "f"],
+        "labels": [[0, 9], [1, 2], [9], [0], [0, 1], [3]],
+        "confidences": [[0.5, 1.0], [float("nan"), 0.25], [1.0], [1.0], [1.0], [1.0]],
+        "absent": [[1], [], [], [], [], []],
+        "uris": [["https://h/a.jpg", "https://h/b.jpg"], ["/etc/passwd"], None, None, None, None],
+        "width": [7, None, None, None, None, None],
+    }
+    columns["width"] = pa.array(columns["width"], pa.int32())  # type: ignore[assignment]
+    file = parquet(tmp_path / "test-00000-of-00001.parquet", columns, ["dog", "car", "cat", "7"])
+    reading = read(tmp_path, TAXONOMY)
+    assert tags(reading) == {"a": {DOG}, "b": {CAT}, "f": set()}
+    assert column(reading, "split") == ["test"] * 3
+    assert column(reading, "uri") == ["https://h/a.jpg", None, None]
+    assert column(reading, "more_uris") == [["https://h/b.jpg"], None, None]
+    assert column(reading, "width") == [7, None, None]
+    absent = [fact["category"] for fact in reading.facts.to_pylist() if not fact["present"]]
+    assert absent == [CAR]
+    assert rejects(reading, tmp_path) == {
+        f"{file.name}: row 3": "class 9 is unknown, there are 4",
+        f"{file.name}: row 4": "has no id",
+        f"{file.name}: row 5": "2 labels, 1 confidences, 2 reasons",
+    }
+    named = [reject["reason"] for reject in reading.line_rejects.to_pylist()]
+    assert named == [
+        "class 9 is unknown, there are 4",
+        "confidence nan is not above 0 and at most 1",
+        "a place that is no public address",
+        "1 images: it has no category",
+    ]
+
+
+def test_parquet_with_one_class_an_image_by_a_label_map(tmp_path: Path) -> None:
+    table = {"id": ["a", "b"], "label": [1, 0]}
+    file = parquet(tmp_path / "train.parquet", table, ["tv", "dog"], kind="single")
+    write(tmp_path / "label-map.tsv", f"label\twnid\trelation\tnote\ndog\t{KEYS[CAR]}\texact\t\n")
+    assert tags(read(file, TAXONOMY, label_map=tmp_path / "label-map.tsv")) == {
+        "a": {CAR}, "b": set()
+    }  # fmt: skip
+    assert tags(read(tmp_path, TAXONOMY)) == {"a": {CAR}, "b": set()}
+    with pytest.raises(UsageError, match="--classes"):
+        read(tmp_path, TAXONOMY, classes=tmp_path / "names.txt")
+    parquet(tmp_path / "z.parquet", table, ["dog", "tv"], kind="single")
+    with pytest.raises(InputError, match="other classes"):
+        read(tmp_path, TAXONOMY)
+
+
+@pytest.mark.parametrize("missing", ["id", "labels"])
+def test_parquet_without_a_column_that_it_needs(tmp_path: Path, missing: str) -> None:
+    table = {"id": ["a"], "labels": [[0]]}
+    del table[missing]
+    parquet(tmp_path / "a.parquet", table, ["dog"])
+    with pytest.raises(InputError, match=f"has no column {missing}"):
         read(tmp_path, TAXONOMY)

@@ -14,6 +14,7 @@ from mlimages.errors import InputError
 from mlimages.images.reading import open_uri
 from mlimages.labels.sources.files import files_below
 from mlimages.labels.sources.imagenet import read
+from mlimages.labels.streams import chunks_of, joined
 from mlimages.taxonomy.categories import Taxonomy, released_taxonomy
 
 DOGS, CATS = KEYS[DOG], KEYS[CAT]
@@ -221,3 +222,16 @@ def test_the_imagenet_sample(shared_data: Path) -> None:
     reading = read(shared_data / "imagenet-sample", released_taxonomy())
     assert (reading.images.num_rows, reading.rejects.num_rows) == (1000, 0)
     assert len(set(reading.facts["category"].to_pylist())) == 1000
+
+
+def test_folders_are_handed_over_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        write(tmp_path / DOGS / f"{DOGS}_{number}.JPEG")
+        write(tmp_path / "val" / CATS / f"{CATS}_{number}.JPEG")
+    write_tar(tmp_path / "train" / f"{CATS}.tar", [f"{CATS}_{n}x.JPEG" for n in range(5)])
+    whole = read(tmp_path, TAXONOMY)
+    monkeypatch.setattr("mlimages.labels.reading.CHUNK_IMAGES", 2)
+    chunks = list(chunks_of(read(tmp_path, TAXONOMY)))
+    assert max(chunk.images.num_rows for chunk in chunks) == 2
+    assert joined(chunks).images.equals(joined(whole).images)
+    assert joined(chunks).facts.equals(joined(whole).facts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tests.labels.sources.writing import write
 from tests.labels.tiny import TAXONOMY
@@ -154,6 +154,7 @@ def test_blocks_hold_each_line_once_and_cut_too_long_ones(
     lines: list[bytes], ends: bool, size: int
 ) -> None:
     content = b"\n".join(lines) + b"\n" * ends
+    assume(not content.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")))  # gzip and zstd
     with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
         Path(file.name).write_bytes(content)
         patch.setattr(line_blocks, "BLOCK_BYTES", size)
@@ -189,10 +190,13 @@ def test_an_image_listed_in_an_earlier_block_is_a_reject(
     file = write(tmp_path / "l.txt", "\n".join(lines) + "\n")
     database, report = Database.create_from(tmp_path / "DB", TAXONOMY, tencent.read(file, TAXONOMY))
     assert (report.read, report.kept, report.rejected) == (7, 4, 3)
-    assert report.first_rejects == [
+    rejected = [
         (f"{file}:{number}", f"image {name} was listed before")
         for number, name in ((4, "x"), (5, "y"), (7, "x"))
     ]
+    assert report.first_rejects == rejected[:2]  # the first of each reason
+    table = database.store.table("rejects").to_pylist()
+    assert [(row["location"], row["reason"]) for row in table] == rejected
     facts = database.store.table("facts").select(["row", "category"]).to_pylist()
     assert facts == [{"row": row, "category": c} for row, c in ((0, 2), (1, 2), (2, 3), (3, 3))]
     ids = database.store.table("images", ["id"])["id"].to_pylist()

@@ -149,8 +149,8 @@ def test_duplicates_are_in_the_split_of_the_image_that_stands_for_them(tmp_path:
     store = stored(tags, tmp_path / "DB", 12)
     rows = list(range(100))
     with store.commit("test") as commit:
-        columns = {"row": rows, "kept": [row + 100 for row in rows], "evidence": ["bytes"] * 100}
-        commit.append("duplicates", pa.table(columns, schema=DUPLICATES))
+        merged = [{"row": row, "kept": row + 100, "evidence": "bytes"} for row in rows]
+        commit.append("duplicates", pa.Table.from_pylist(merged, schema=DUPLICATES))
     table, report = split_images(store, 12, 0.3)
     after = dict(zip(table["row"].to_pylist(), table["split"].to_pylist(), strict=True))
     assert all(after[row] == after[row + 100] for row in rows)

@@ -110,8 +110,8 @@ def test_an_empty_database_has_zeros(tmp_path: Path) -> None:
 def test_images_that_another_stands_for_are_counted_apart(tmp_path: Path) -> None:
     store = store_of(small(), tmp_path / "DB", ("first",))
     with store.commit("test") as commit:
-        merged = {"row": [1], "kept": [0], "evidence": ["bytes"]}
-        commit.append("duplicates", pa.table(merged, schema=DUPLICATES))
+        merged = [{"row": 1, "kept": 0, "evidence": "bytes"}]
+        commit.append("duplicates", pa.Table.from_pylist(merged, schema=DUPLICATES))
         added = [(0, CAR, "second", True, 1.0, "duplicate")]
         commit.append("facts", facts_table(added))
     found = compute(store, TAXONOMY, TAXONOMY.hierarchy("tencent"))

@@ -11,11 +11,11 @@ import ssl
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 
-from mlimages.errors import require
+from mlimages.errors import InputError, require
 from mlimages.images.fetching.addresses import why_blocked
+from mlimages.images.fetching.answers import Answer, retry_after
 from mlimages.images.fetching.hosts import Hosts, Outcome
 from mlimages.images.fetching.http1 import Connection, Limits, Response
 from mlimages.images.fetching.pool import Pool
@@ -35,36 +35,6 @@ from mlimages.images.rejection import BadImageError, Reason
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _OVERLOADED = (429, 503)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of one URL.
-
-    Attributes:
-        state: `ok`: the bytes are here and begin like an image. `pending`: the host rests and was
-            not asked; ask again after `retry_after` seconds.
-        status: HTTP status of the last answer; 0 without one.
-        data: the body when `ok`, else empty.
-        final_url: the URL of the last request.
-        address: IP address of the last connection; "" without one.
-        detail: one line on what happened, for people.
-        retry_after: seconds, when the host or its resting says so.
-        signals: what the host said about the use of the image, as `name: value`.
-        redirects: URLs that were left for another, in order.
-        seconds: from call to answer, with all waiting.
-    """
-
-    state: UrlState
-    status: int = 0
-    data: bytes = b""
-    final_url: str = ""
-    address: str = ""
-    detail: str = ""
-    retry_after: float | None = None
-    signals: tuple[str, ...] = ()
-    redirects: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 @dataclass
@@ -106,8 +76,9 @@ class Client:
                 allow_private=settings.allow_private_addresses,
             )
         self._slots = asyncio.Semaphore(settings.connections)
-        tls = ssl.create_default_context(cafile=settings.ca_file)
-        self._pool = Pool(tls, settings.idle_connections, settings.idle_seconds)
+        self._pool = Pool(
+            _trust(settings.ca_file), settings.idle_connections, settings.idle_seconds
+        )
         self._pool.start(min(0.25, settings.answer_seconds / 4, settings.rate_window_seconds / 4))
         self._robots = Robots(
             PRODUCT, self._fetch_file, robots=settings.robots, reservations=settings.opt_out
@@ -158,7 +129,7 @@ class Client:
         return Answer(
             failure.state,
             failure.status or (visit.status if visit else 0),
-            bytes(response.body) if response and failure.state is UrlState.OK else b"",
+            response.body if response and failure.state is UrlState.OK else b"",
             str(visit.url) if visit else url,
             visit.address if visit else "",
             failure.detail,
@@ -197,7 +168,7 @@ class Client:
             raise FetchFailure(
                 state_of_status(response.status),
                 f"status {response.status}",
-                retry_after=_retry_after(response),
+                retry_after=retry_after(response),
             )
         return response
 
@@ -220,26 +191,26 @@ class Client:
             visit.signals += ("tdmrep.json: tdm-reservation: 1",)
             raise FetchFailure(UrlState.OPTED_OUT, "the host's tdmrep.json reserves its rights")
         if policy.crawl_delay is not None:
-            self.hosts.gate(url.host).state.pace(min(policy.crawl_delay, 60.0))
+            self.hosts.gate(url.host).state.pace(policy.crawl_delay)
 
     async def _ask(self, visit: _Visit) -> Response:
         """One request to one host, when the host and the global limit allow it."""
         gate = self.hosts.gate(visit.url.host)
         begun = await gate.enter()
-        outcome, latency, retry_after = Outcome.NOTHING, None, None
+        outcome, latency, pause = Outcome.NOTHING, None, None
         try:
             addresses = await self._addresses(visit.url)
             async with self._slots:
                 response = await self._exchange(visit, addresses)
             outcome, latency = Outcome.ANSWERED, response.latency
             if response.status in _OVERLOADED:
-                outcome, retry_after = Outcome.OVERLOADED, _retry_after(response)
+                outcome, pause = Outcome.OVERLOADED, retry_after(response)
             return response
         except FetchFailure as failure:
             outcome = _OUTCOMES.get(failure.state, Outcome.ANSWERED)
             raise
         finally:
-            gate.leave(begun, outcome, latency, retry_after)
+            gate.leave(begun, outcome, latency, pause)
 
     async def _exchange(self, visit: _Visit, addresses: tuple[str, ...]) -> Response:
         """Send the request over a kept or a new connection, within what is left of the deadline."""
@@ -325,20 +296,29 @@ class Client:
             # What is wrong with the host redirected to is not wrong with the images' host.
             detail = f"redirected to {visit.url}: {failure.detail}"
             raise FetchFailure(UrlState.ROBOTS_UNAVAILABLE, detail) from None
-        return RobotsAnswer(response.status, bytes(response.body))
+        return RobotsAnswer(response.status, response.body)
 
 
 # What a failure says about its host; one not listed came with an answer, so the host is well.
 _OUTCOMES = {
+    UrlState.PENDING: Outcome.NOTHING,
     UrlState.NO_SUCH_HOST: Outcome.NOTHING,
     UrlState.DNS: Outcome.NOTHING,
     UrlState.BLOCKED_ADDRESS: Outcome.NOTHING,
     UrlState.REFUSED: Outcome.FAILED,
     UrlState.TIMEOUT: Outcome.FAILED,
     UrlState.TOO_SLOW: Outcome.FAILED,
-    UrlState.TLS: Outcome.FAILED,
+    UrlState.TLS: Outcome.NOTHING,  # a bad certificate says nothing about its strength
     UrlState.CONNECTION_LOST: Outcome.FAILED,
 }
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        action = "give a file of certificates in PEM form"
+        raise InputError(ca_file, error.strerror or "holds no certificate", action) from None
 
 
 def _check_nothing(start: bytes) -> None:
@@ -353,19 +333,3 @@ def _check_image(start: bytes) -> None:
         if error.reason is not Reason.TRUNCATED:
             detail = f"begins with {start[:16]!r}"
             raise FetchFailure(state_of_reason(error.reason), detail) from None
-
-
-def _retry_after(response: Response) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date (RFC 9110, section 10.2.3)."""
-    text = response.first("retry-after")
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(min(int(text), 10**6))
-    try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())

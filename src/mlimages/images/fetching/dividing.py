@@ -1,97 +1,106 @@
-"""Fetching by several workers at once: local processes, a Ray cluster, or parts that run anywhere.
-
-Workers hold no lock and write no ledger: each fetches blocks of rows into sealed shards in a
-staging folder, with what became of every address beside them. Whoever holds the writer's lock
-commits that. A host's limits are divided among the workers. Placeholders are found when batches are
-committed: only there is everything seen that a host gave.
-"""
+"""Fetching on a Ray cluster, or part by part; hosts are asked no more than by one machine."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
-from mlimages.errors import DatabaseError
+import pyarrow.compute as pc
+
+from mlimages.errors import DatabaseError, UsageError
 from mlimages.execution.parts import Part
 from mlimages.execution.run import Engine, run
-from mlimages.images.fetching.blocks import FetchSpec, blocks_of, fetch_block
+from mlimages.images.fetching.batch_files import load_batch, only_rows, save_batch
 from mlimages.images.fetching.fetch_settings import FetchSettings
-from mlimages.images.fetching.placeholders import Placeholders, host_of
 from mlimages.images.fetching.report import FetchReport, report_fetch
-from mlimages.images.fetching.shelves import (
-    Batch,
-    discard_batch,
-    load_batch,
-    without_placeholders,
+from mlimages.images.fetching.storing import (
+    STAGE,
+    FetchImages,
+    commit_batch,
+    fetch_images,
+    load_placeholders,
+    most_attempts,
+    run_rounds,
 )
-from mlimages.images.fetching.storing import STAGE, commit_batch, load_placeholders
+from mlimages.images.fetching.tasks import (
+    FetchSpec,
+    FetchTask,
+    divided,
+    fetch_task,
+    grouped,
+    judged,
+)
 from mlimages.images.ledger.ledger import Ledger
+from mlimages.images.ledger.work import RETRYABLE, Work, wanted_images
 from mlimages.images.packing.packing import compact_index
 from mlimages.images.packing.settings import PackSettings, agreed, record, recorded
-from mlimages.images.packing.staging import sweep
+from mlimages.images.packing.staging import STAGING
 from mlimages.part_results import PartFolder, all_parts, fingerprint
 from mlimages.progress import track
 from mlimages.reports import PartReport
-from mlimages.storage import located
+from mlimages.storage import everywhere
 from mlimages.store import Store
 
-_INPUTS = ("images", "shards/index", "ledger", "duplicates", "removals")
-_MERGED = "fetched_parts"  # in the manifest: which parts were adopted last
+if TYPE_CHECKING:
+    from mlimages.storage import AnyPath
+
+TASK_IMAGES = 8192
+BLOCK_ROWS = 1 << 14
+_INPUTS = ("images",)
+_MERGED = "fetched_batches"  # in the manifest: batches of parts that were committed
 
 
-def fetch_on(
+def images_on(engine: Engine, address: str | None = None) -> FetchImages:
+    """What fetches the images of `storing.fetch_store`; raises UsageError as its work does."""
+    return fetch_images if engine == "local" else tasks_on(engine, address)
+
+
+def tasks_on(engine: Engine, address: str | None = None) -> FetchImages:
+    """As `images_on`, in tasks also on this machine."""
+    return partial(_fetch_images_on, engine, address)
+
+
+def _fetch_images_on(
+    engine: Engine,
+    address: str | None,
     store: Store,
-    settings: FetchSettings | None = None,
-    pack: PackSettings | None = None,
-    *,
-    engine: Engine = "ray",
-    workers: int | None = None,
-    address: str | None = None,
-    include_sensitive: bool = False,
-) -> FetchReport:
-    """Fetch by several workers; each block is committed when it is done.
+    ledger: Ledger,
+    settings: FetchSettings,
+    pack: PackSettings,
+    workers: int | None,
+) -> tuple[int, int]:
+    """As `storing.fetch_images`, in tasks: the ledger, the rounds and the commits are here."""
+    if workers is None:
+        action = "add --workers N: each has one N-th of a host's limit"
+        raise UsageError(f"fetch on {engine}", "how many tasks share the hosts is not said", action)
+    spec = FetchSpec(everywhere(store.root), STAGING, divided(settings, workers), pack)
+    placeholders = load_placeholders(store, settings.placeholder_copies)
+    images = size = 0
 
-    Args:
-        store: of the database.
-        settings: how addresses are tried.
-        pack: the form of images and shards; the recorded one, or the defaults, without.
-        engine, workers, address: what does the work; see `execution.run`. Host limits are divided
-            by `workers`, which is 4 by default.
-        include_sensitive: also name sensitive categories in the report.
-
-    Raises:
-        DatabaseError: there are no images, or they were packed in another form before.
-        ExecutionError: a worker was lost too often.
-        StorageError: the disk is full or not writable.
-    """
-    began, workers, settings = time.monotonic(), workers or 4, settings or FetchSettings()
-    with store.writing(STAGE):
-        pack = _begin(store, pack)
-        sweep(store.root)
-        ledger = Ledger.open(store)
-        placeholders = load_placeholders(store, settings.placeholder_copies)
-        root, generation = _everywhere(str(store.root)), store.manifest.generation
-        spec = FetchSpec(root, 0, divided(settings, workers), pack, generation)
-        images = size = 0
-        for done, names in run(
-            fetch_block,
-            [replace(spec, block=block) for block in blocks_of(spec)],
+    def one_round(works: Iterator[Work], done: Callable[[], object]) -> tuple[int, float]:
+        nonlocal images, size
+        put_off, resume_at = 0, float("inf")
+        for task, result in run(
+            partial(fetch_task, spec),
+            grouped(works, TASK_IMAGES),
             engine=engine,
             workers=workers,
             address=address,
-            description="fetching",
-            unit="blocks",
         ):
-            for name in names:
-                batch = load_batch(store.root / done.staging, name)
-                images, size = images + batch.rights.num_rows, size + _bytes(batch)
-                commit_batch(store, ledger, placeholders, _counted(batch, placeholders))
-                discard_batch(store.root / done.staging, name)
-        ledger.close()
-        compact_index(store)
-    seconds = time.monotonic() - began
-    return report_fetch(ledger, images, size, seconds, include_sensitive=include_sensitive)
+            for batch in result.batches:
+                commit_batch(store, ledger, placeholders, judged(batch, placeholders))
+            images, size = images + result.images, size + result.bytes
+            if result.put_off:
+                put_off += result.put_off
+                resume_at = min(resume_at, time.monotonic() + result.rest)
+            for _ in range(len(task)):
+                done()
+        return put_off, resume_at
+
+    run_rounds(ledger, one_round, settings)
+    return images, size
 
 
 def fetch_part(
@@ -101,123 +110,113 @@ def fetch_part(
     pack: PackSettings | None = None,
     *,
     workers: int | None = None,
+    at_once: int | None = None,
 ) -> PartReport:
-    """Fetch one part's blocks for `merge_fetch_parts`; an interrupted part goes on.
+    """Fetch one part's blocks of images, for `merge_fetch_parts`.
+
+    A part that was interrupted goes on with its next block.
 
     Args:
-        store: of the database; several parts may work at once, and nobody may fetch meanwhile.
-        part: which blocks; host limits are divided by the number of parts.
-        settings: how addresses are tried; the same for all parts.
-        pack: the form of images and shards; the same for all parts.
-        workers: processes that decode; one a core by default.
+        store: of the database; nothing but the staging folder is written.
+        part: which blocks.
+        settings: how addresses are tried.
+        pack: the form of images and shards; the recorded one, or the defaults, without.
+        workers: processes that decode; 1 by default.
+        at_once: parts that work at the same time: each has its share of a host's limit. All, by
+            default.
 
     Raises:
         DatabaseError: there are no images, or they were packed in another form before.
+        InputError: there is not even one connection a host for each part.
         StorageError: the disk is full or not writable.
     """
-    settings = divided(settings or FetchSettings(), part.count)
     if not store.num_rows("images"):
         raise DatabaseError(store.root, "holds no images", "run: mlimages import")
-    pack = agreed(store, pack)
+    settings, pack = settings or FetchSettings(), agreed(store, pack)
+    shared = divided(settings, at_once or part.count)
     folder = PartFolder(store.root, STAGE, part)
     folder.begin({"database": fingerprint(store.manifest, _INPUTS), "pack": pack.to_dict()})
     folder.sweep({name for names in folder.done.values() for name in names})
     spec = FetchSpec(
-        *(str(store.root), 0, settings, pack, store.manifest.generation),
-        staging=folder.name,
+        *(everywhere(store.root), folder.name, shared, pack),
+        rounds=settings.attempts,
         workers=workers or 1,
     )
-    blocks = [block for block in blocks_of(spec) if part.takes(block)]
-    left = [block for block in blocks if str(block) not in folder.done]
-    for block in track(left, "fetching", unit="blocks"):
-        folder.mark(str(block), fetch_block(replace(spec, block=block)))
+    retry = RETRYABLE if settings.retry else frozenset()
+    done_before = len(folder.done)
+    works = Ledger.open(store).to_try(
+        retry, block_rows=BLOCK_ROWS, most_attempts=most_attempts(settings)
+    )
+    for work in track(works, "fetching", unit="blocks"):
+        number = _number(work, store.manifest.partition_rows)
+        if part.takes(number) and str(number) not in folder.done:
+            result = fetch_task(spec, FetchTask((work,)))
+            folder.mark(str(number), [save_batch(batch, folder.path) for batch in result.batches])
     folder.finish()
-    return PartReport(STAGE, str(part), len(blocks), len(blocks) - len(left))
+    return PartReport(STAGE, str(part), len(folder.done), done_before)
 
 
 def merge_fetch_parts(
-    store: Store, settings: FetchSettings | None = None, *, include_sensitive: bool = False
+    store: Store, settings: FetchSettings | None = None, include_sensitive: bool = False
 ) -> FetchReport:
-    """Commit what all parts fetched; the parts are then removed.
+    """Take in what all parts fetched, a commit a batch; the parts are then removed.
+
+    It continues where it stopped: a batch that is committed is not taken again, and an image that
+    is in a shard already keeps the bytes it has.
 
     Raises:
-        DatabaseError: a part is missing, or the database has changed since.
+        DatabaseError: a part is missing, or images were imported since.
         StorageError: the disk is full or not writable.
     """
-    settings, began = settings or FetchSettings(), time.monotonic()
-    images = size = 0
+    settings = settings or FetchSettings()
+    began = time.monotonic()
+    size = 0
     with store.writing(STAGE):
+        before = store.num_rows("shards/index")
+        ledger = Ledger.open(store)
+        placeholders = load_placeholders(store, settings.placeholder_copies)
         database = fingerprint(store.manifest, _INPUTS)
-        merging = store.manifest.info.get(_MERGED, "")
         command = f"mlimages fetch {store.root}"
-        with all_parts(store.root, STAGE, (database, merging), command) as folders:
-            inputs = folders[0].inputs
-            _begin(store, PackSettings.from_dict(inputs["pack"]))
-            with store.commit(STAGE) as commit:  # from here on the parts are of this database
-                commit.info[_MERGED] = inputs["database"]
-            ledger = Ledger.open(store)
-            placeholders = load_placeholders(store, settings.placeholder_copies)
-            for folder, name in track(_batches(folders), "adopting", unit="shards"):
-                batch = load_batch(folder.path, name)
-                if _is_known(store, batch):
+        with all_parts(store.root, STAGE, [database], command) as folders:
+            _agree(store, PackSettings.from_dict(folders[0].inputs["pack"]))
+            wanted = wanted_images(ledger.store)
+            batches = _batches(folders)
+            names = {name for _, name in batches}
+            merged = [name for name in store.manifest.info.get(_MERGED, []) if name in names]
+            for path, name in track(batches, "adopting", unit="batches"):
+                if name in merged:
                     continue
-                images, size = images + batch.rights.num_rows, size + _bytes(batch)
-                commit_batch(store, ledger, placeholders, _counted(batch, placeholders))
-            ledger.close()
+                merged.append(name)
+                batch = judged(only_rows(load_batch(path, name), wanted), placeholders)
+                commit_batch(store, ledger, placeholders, batch, {_MERGED: list(merged)})
+                size += pc.sum(batch.rights["bytes"]).as_py() or 0
         compact_index(store)
+        ledger.close()
+        images = store.num_rows("shards/index") - before  # some were taken back as placeholders
     seconds = time.monotonic() - began
     return report_fetch(ledger, images, size, seconds, include_sensitive=include_sensitive)
 
 
-def divided(settings: FetchSettings, parts: int) -> FetchSettings:
-    """The same settings for each of so many that ask the same hosts."""
-    hosts = replace(settings.network.hosts, parts=parts)
-    return replace(settings, network=replace(settings.network, hosts=hosts))
+def _number(work: Work, partition_rows: int) -> int:
+    """Of the piece of a block that lies in one partition, whatever is left to fetch of it."""
+    first = work.images["row"][0].as_py() // partition_rows * partition_rows
+    return max(first, work.block * BLOCK_ROWS) // min(partition_rows, BLOCK_ROWS)
 
 
-def _begin(store: Store, pack: PackSettings | None) -> PackSettings:
-    if not store.num_rows("images"):
-        raise DatabaseError(store.root, "holds no images", "run: mlimages import")
+def _batches(folders: list[PartFolder]) -> list[tuple[AnyPath, str]]:
+    """Where every batch is, in the order of blocks: the same whichever part ended first."""
+    found = sorted(
+        (int(block), number, name, folder.path)
+        for folder in folders
+        for block, names in folder.done.items()
+        for number, name in enumerate(names)
+    )
+    return [(path, name) for _, _, name, path in found]
+
+
+def _agree(store: Store, pack: PackSettings) -> None:
+    """Record the form of images, unless it is."""
     pack = agreed(store, pack)
     if recorded(store) != pack:
         with store.commit(STAGE) as commit:
             record(commit, pack)
-    return pack
-
-
-def _batches(folders: list[PartFolder]) -> list[tuple[PartFolder, str]]:
-    found = [
-        (int(block), number, folder, name)
-        for folder in folders
-        for block, names in folder.done.items()
-        for number, name in enumerate(names)
-    ]
-    return [entry[2:] for entry in sorted(found, key=lambda entry: entry[:2])]
-
-
-def _counted(batch: Batch, placeholders: Placeholders) -> Batch:
-    """A batch with the placeholders that its images make known."""
-    found = set()
-    for entry in batch.rights.select(["uri", "md5"]).to_pylist():
-        host = host_of(entry["uri"])
-        if host and placeholders.see(host, entry["md5"]):
-            found.add((host, entry["md5"]))
-    return without_placeholders(replace(batch, placeholders=sorted(found)))
-
-
-def _is_known(store: Store, batch: Batch) -> bool:
-    """Whether a merge that was killed had committed it."""
-    if batch.shard is None:
-        return False
-    shards = store.manifest.files.get("shards", [])
-    return any(entry.sha256 == batch.shard.sha256 for entry in shards)
-
-
-def _bytes(batch: Batch) -> int:
-    return sum(batch.rights["bytes"].to_pylist())
-
-
-def _everywhere(root: str) -> str:
-    """The same place, whatever folder a worker works in."""
-    path = located(root)
-    return str(path.absolute()) if isinstance(path, Path) else root

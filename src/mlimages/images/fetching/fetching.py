@@ -50,9 +50,6 @@ class Shelf(Protocol):
     def fail(self, trial: Trial, state: UrlState, answer: Answer) -> None:
         """Note why an address gave no image."""
 
-    def postpone(self, trial: Trial) -> None:
-        """Note that a host rests, and the image's addresses were not tried to the end."""
-
     def take(self, trial: Trial, answer: Answer, verified: Verified) -> None:
         """Keep an image."""
 
@@ -189,7 +186,6 @@ class Fetching:
         if answer.state is UrlState.PENDING:  # the host rests, and was not asked
             self.put_off += 1
             self.resume_at = min(self.resume_at, time.monotonic() + (answer.retry_after or 0.0))
-            self._shelf.postpone(trial)
             self._finish()
         elif answer.state is not UrlState.OK:
             self._give_up(trial, answer.state, answer)

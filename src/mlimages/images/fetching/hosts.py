@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from mlimages.errors import InputError
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 
@@ -50,6 +51,13 @@ class HostLimits:
     failures_until_down: int = 20
     down_seconds: float = 600.0
 
+    def __post_init__(self) -> None:
+        for name in ("connections", "start", "parts", "failures_until_down"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}", "too few", "use 1 or more")
+        if self.rate is not None and not self.rate > 0:
+            raise InputError(f"rate {self.rate}", "not positive", "use requests a second above 0")
+
     def share(self) -> tuple[float, float | None]:
         """Connections (at least one) and requests a second of one part."""
         connections = max(1.0, float(self.connections // self.parts))
@@ -59,6 +67,7 @@ class HostLimits:
 # A host whose answers take longer than 3 times its best plus this is getting slower, not farther.
 _LATENCY_FACTOR, _LATENCY_SLACK = 3.0, 0.25
 _FIRST_PAUSE, _LONGEST_OWN_PAUSE = 1.0, 120.0
+# Rounds of complaints without one answer between them.
 _COMPLAINTS_UNTIL_PAUSE = 3
 
 
@@ -108,6 +117,15 @@ class HostState:
         """Keep at least `interval` seconds between requests (a robots.txt's Crawl-delay)."""
         self._interval = max(self._interval, interval)
 
+    def queue_seconds(self, now: float, waiting: int) -> float:
+        """How long the pace alone keeps a request waiting behind `waiting` others."""
+        return max(0.0, self._next - now) + waiting * self._interval
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests; 0: no pace is kept."""
+        return self._interval
+
     def begin(self, now: float) -> None:
         """A request starts."""
         self.in_flight += 1
@@ -131,11 +149,11 @@ class HostState:
             self._answered(now, begun, latency)
         elif outcome is Outcome.OVERLOADED:
             self._failures = 0
-            self._complaints += 1
-            self._decrease(now, begun, 0.5)
+            is_news = self._decrease(now, begun, 0.5)
+            self._complaints += is_news
             if retry_after is not None:
                 self._rest(now, min(retry_after, self._limits.longest_pause))
-            elif self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
+            elif is_news and self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
                 self._rest_longer(now)
         elif outcome is Outcome.FAILED:
             self._failures += 1
@@ -160,13 +178,14 @@ class HostState:
     def _places(self) -> int:
         return int(self.limit + 1e-6)  # ten times a tenth is a whole
 
-    def _decrease(self, now: float, begun: float, factor: float) -> None:
-        # Requests that began before the last decrease complain about what is already corrected.
+    def _decrease(self, now: float, begun: float, factor: float) -> bool:
+        """Lower the limit; False for requests that complain about what is already corrected."""
         if begun < self._decreased:
-            return
+            return False
         self._doubling = False
         self.limit = max(1.0, self.limit * factor)
         self._decreased = now
+        return True
 
     def _rest(self, now: float, seconds: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)
@@ -207,6 +226,10 @@ class HostGate:
                 longer than the patience: nothing was asked.
         """
         self._refuse()
+        queue = self.state.queue_seconds(self._clock(), len(self._waiting))
+        if queue > max(self._patience, self.state.interval):
+            detail = "the queue of a host that wants to be asked slowly"
+            raise FetchFailure(UrlState.PENDING, detail, retry_after=queue)
         if not self._waiting and self.state.wait(self._clock()) <= 0:
             begun = self._clock()
             self.state.begin(begun)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,10 +16,12 @@ from typing import Any, cast
 
 from mlimages.errors import require
 from mlimages.images.fetching.states import FetchFailure, UrlState
+from mlimages.images.fetching.turns import Turns
 
 _HEAD_LIMIT = 65536
 _INTERIM_LIMIT = 8
 _SNIFFED = 32
+_PIECES = 256
 # An unwanted body (of an error, of a redirect) is read up to here to keep the connection.
 _UNWANTED_LIMIT = 65536
 
@@ -50,7 +51,7 @@ class Response:
 
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytearray = field(default_factory=bytearray)
+    body: bytes = b""
     latency: float = 0.0
     # False for an answer whose end is the end of the connection: it may have been cut.
     length_known: bool = True
@@ -73,19 +74,29 @@ BodyCheck = Callable[[bytes], None]
 class Connection(asyncio.Protocol):
     """One connection to a checked address; `ask` may be called again when `reusable`."""
 
-    _done: bool
-    _length: int | None
-    _failure: FetchFailure | None
-
     def __init__(self) -> None:
         self._httptools: Any = require("httptools", "fetch")
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Response] | None = None
         self._reset()
         self.address = ""
+        self.turns = Turns()
         self.reusable = True
         self.used = False
         self.idle_since = 0.0
+
+    def _reset(self) -> None:
+        """Forget the last answer."""
+        self._response = Response()
+        self._failure: FetchFailure | None = None
+        self._in_body = self._done = self._chunked = False
+        self._wanted, self._sniffed = True, False
+        self._is_large = self._waits = False
+        self._pieces: list[bytes] = []
+        self._joined = 0  # so many of the first pieces are joined ones
+        self._length: int | None = None
+        self._received = self._interim = self._body_bytes = self._window_bytes = 0
+        self._begun = self._window_begun = self._last_data = time.monotonic()
 
     # The asyncio.Protocol side.
 
@@ -175,18 +186,41 @@ class Connection(asyncio.Protocol):
             if self._body_bytes > _UNWANTED_LIMIT:
                 self._stop()
             return
-        body, maximum = self._response.body, self._limits.maximum_bytes
-        unchecked = len(body) < _SNIFFED
-        body += data
+        maximum = self._limits.maximum_bytes
+        if self._body_bytes > maximum:
+            if self._limits.cut:
+                self._keep(data[: len(data) - (self._body_bytes - maximum)])
+                self._stop()
+                return
+            self._end(FetchFailure(UrlState.TOO_LARGE, f"more than {maximum} bytes"))
+            return
+        self._keep(data)
+        if not self._sniffed and self._body_bytes >= _SNIFFED:
+            self._sniff()
+
+    def _keep(self, data: bytes) -> None:
+        # Most images come in one or two pieces, which are never copied. Of a body in very many,
+        # the objects would take more memory than the bytes: they are joined by the hundred.
+        self._pieces.append(data)
+        if len(self._pieces) - self._joined >= _PIECES:
+            self._pieces[self._joined :] = [b"".join(self._pieces[self._joined :])]
+            self._joined += 1
+        if self._body_bytes > self.turns.large and not self._is_large:
+            self._is_large = True
+            self._waits = not self.turns.take(self)
+            if self._waits and self._transport is not None:
+                self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """A place for a large body is free: take in the rest."""
+        self._waits = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _sniff(self) -> None:
+        self._sniffed = True
         try:
-            if len(body) > maximum:
-                if self._limits.cut:
-                    del body[maximum:]
-                    self._stop()
-                    return
-                raise FetchFailure(UrlState.TOO_LARGE, f"more than {maximum} bytes")
-            if unchecked and len(body) >= _SNIFFED:
-                self._check_body(bytes(body[:_SNIFFED]))
+            self._check_body(b"".join(self._pieces)[:_SNIFFED])
         except FetchFailure as failure:
             self._end(failure)
 
@@ -237,18 +271,12 @@ class Connection(asyncio.Protocol):
             return await self._answer
         finally:
             self.used = True
+            if self._is_large:
+                self.turns.give_back(self)
+                if self._waits:  # the rest was here already
+                    self.go_on()
             if not self._done:  # given up, or failed: what is still coming belongs to no one
                 self.close()
-
-    def _reset(self) -> None:
-        """Forget the last answer."""
-        self._response = Response()
-        self._failure = None
-        self._in_body = self._done = self._chunked = False
-        self._wanted = True
-        self._length = None
-        self._received = self._interim = self._body_bytes = self._window_bytes = 0
-        self._begun = self._window_begun = self._last_data = time.monotonic()
 
     @property
     def untouched(self) -> bool:
@@ -265,6 +293,9 @@ class Connection(asyncio.Protocol):
                 detail = f"no answer within {limits.answer_seconds:g} s"
                 self._end(FetchFailure(UrlState.TIMEOUT, detail))
             return
+        if self._waits:  # for us: that is not the host's fault
+            self._window_begun = self._last_data = now
+            self._window_bytes = self._body_bytes
         elapsed = now - self._window_begun
         if elapsed < limits.window_seconds:
             return
@@ -286,13 +317,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _complete(self) -> None:
-        body = self._response.body
-        if self._wanted and 0 < len(body) < _SNIFFED:
-            try:
-                self._check_body(bytes(body))
-            except FetchFailure as failure:
-                self._end(failure)
+        if self._wanted and self._body_bytes and not self._sniffed:
+            self._sniff()
+            if self._failure is not None:
                 return
+        self._response.body = b"".join(self._pieces)
+        self._pieces = []
         self._done = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(self._response)
@@ -317,37 +347,3 @@ def _content_length(response: Response) -> int | None:
     if len(values) > 1 or not re.fullmatch("[0-9]+", next(iter(values))):
         raise FetchFailure(UrlState.BAD_ANSWER, "contradictory Content-Length")
     return int(values.pop())
-
-
-async def connect(
-    address: str, port: int, seconds: float, tls: ssl.SSLContext | None, host: str
-) -> Connection:
-    """Connect to exactly this address; with `tls`, to a host that proves to be `host`.
-
-    Raises:
-        FetchFailure: "refused", "timeout", "tls", "connection lost", or "blocked address" when
-            the other end has another address than the one asked for.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(seconds):
-            # An address is no name: nothing is looked up between the check and this line.
-            _, connection = await loop.create_connection(
-                Connection, address, port, ssl=tls, server_hostname=host if tls else None
-            )
-    except TimeoutError:
-        raise FetchFailure(UrlState.TIMEOUT, f"no connection within {seconds:.1f} s") from None
-    except ssl.SSLError as error:
-        reason = getattr(error, "verify_message", None) or error.reason or str(error)
-        raise FetchFailure(UrlState.TLS, str(reason)) from None
-    except ConnectionRefusedError:
-        raise FetchFailure(UrlState.REFUSED, f"{address} refuses connections") from None
-    except ConnectionError as error:
-        raise FetchFailure(UrlState.CONNECTION_LOST, str(error)) from None
-    except OSError as error:
-        raise FetchFailure(UrlState.REFUSED, error.strerror or str(error)) from None
-    if connection.address != address:
-        connection.close()
-        detail = f"connected to {connection.address} instead of {address}"
-        raise FetchFailure(UrlState.BLOCKED_ADDRESS, detail)
-    return connection

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from mlimages.images.fetching.fetch_settings import FetchSettings
 from mlimages.images.fetching.states import UrlState
@@ -74,7 +73,6 @@ class ToTry:
     images: int
     addresses: int
     by_host: Counter[str]
-    rows: list[NDArray[np.int32]] = field(default_factory=list)  # of each partition, ascending
     known_bytes: int = 0
     bytes_known: int = 0  # images
 
@@ -101,7 +99,6 @@ def addresses_to_try(
         if not len(slots):
             continue
         rows, firsts = np.unique(part.rows(slots), return_index=True)
-        found.rows.append(rows)
         found.images += len(rows)
         found.addresses += len(slots)
         hosts, counts = np.unique(part.host[slots[firsts]], return_counts=True)
@@ -114,15 +111,6 @@ def addresses_to_try(
             found.known_bytes += pc.sum(own).as_py() or 0
             found.bytes_known += len(own) - own.null_count
     return found
-
-
-def blocks_to_try(
-    ledger: Ledger, retry: Collection[UrlState], most_attempts: int, block_rows: int
-) -> list[int]:
-    """Numbers of the blocks of rows in which there is an address to try, ascending."""
-    rows = addresses_to_try(ledger, retry, most_attempts).rows
-    blocks = [np.empty(0, np.int64), *(own.astype(np.int64) // block_rows for own in rows)]
-    return np.unique(np.concatenate(blocks)).tolist()
 
 
 def plan_fetch(store: Store, settings: FetchSettings) -> FetchPlan:

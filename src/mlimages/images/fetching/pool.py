@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 import time
 from collections import OrderedDict, deque
 
-from mlimages.images.fetching.http1 import Connection, connect
-from mlimages.images.fetching.states import FetchFailure
+from mlimages.images.fetching.http1 import Connection
+from mlimages.images.fetching.states import FetchFailure, UrlState
+from mlimages.images.fetching.turns import Turns
 from mlimages.images.fetching.urls import Url
 
 # Of a host with many addresses, this many are tried before it counts as not to be reached.
 _ADDRESSES_TRIED = 3
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
 class Pool:
@@ -24,6 +27,7 @@ class Pool:
         self._idle: OrderedDict[str, deque[Connection]] = OrderedDict()
         self._idle_count = 0
         self._used: set[Connection] = set()
+        self._turns = Turns()
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, interval: float) -> None:
@@ -68,6 +72,7 @@ class Pool:
                 if address == tried[-1]:
                     raise
                 continue
+            connection.turns = self._turns
             self._used.add(connection)
             return connection
         raise AssertionError("a host has at least one address")
@@ -106,3 +111,40 @@ class Pool:
                     self._idle_count -= 1
                 if not waiting:
                     del self._idle[origin]
+
+
+async def connect(
+    address: str, port: int, seconds: float, tls: ssl.SSLContext | None, host: str
+) -> Connection:
+    """Connect to exactly this address; with `tls`, to a host that proves to be `host`.
+
+    Raises:
+        FetchFailure: "refused", "timeout", "tls", "connection lost", "pending" when this machine
+            has no more sockets, or "blocked address" when the other end has another address than
+            the one asked for.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            # An address is no name: nothing is looked up between the check and this line.
+            _, connection = await loop.create_connection(
+                Connection, address, port, ssl=tls, server_hostname=host if tls else None
+            )
+    except TimeoutError:
+        raise FetchFailure(UrlState.TIMEOUT, f"no connection within {seconds:.1f} s") from None
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", None) or error.reason or str(error)
+        raise FetchFailure(UrlState.TLS, str(reason)) from None
+    except ConnectionRefusedError:
+        raise FetchFailure(UrlState.REFUSED, f"{address} refuses connections") from None
+    except ConnectionError as error:
+        raise FetchFailure(UrlState.CONNECTION_LOST, str(error)) from None
+    except OSError as error:
+        if error.errno in _SHORTAGES:  # of this machine: it says nothing about the host
+            raise FetchFailure(UrlState.PENDING, str(error.strerror), retry_after=1.0) from None
+        raise FetchFailure(UrlState.REFUSED, error.strerror or str(error)) from None
+    if connection.address != address:
+        connection.close()
+        detail = f"connected to {connection.address} instead of {address}"
+        raise FetchFailure(UrlState.BLOCKED_ADDRESS, detail)
+    return connection

@@ -21,6 +21,7 @@ from mlimages.images.fetching.urls import Url
 MAXIMUM_BYTES = 500 * 1024  # RFC 9309, section 2.5: parsers must take at least 500 KiB
 _CACHED_SECONDS = 24 * 3600.0  # section 2.4: not longer
 _FAILURE_SECONDS = 60.0
+_LONGEST_DELAY = 60.0
 _PAUSES = (0.2, 1.0)
 # Section 2.3.1.2: more redirects than five, or to nowhere, are as if there were no file.
 UNAVAILABLE = (UrlState.TOO_MANY_REDIRECTS, UrlState.BAD_URL, UrlState.HTTP_STATUS)
@@ -46,6 +47,7 @@ class Policy:
         rules: parsed robots.txt; None: everything is allowed.
         failure: why the rules could not be had, so that nothing may be asked now.
         reservations: its tdmrep.json.
+        crawl_delay: seconds between two requests, which is no part of the RFC but often meant.
         until: when to ask again, by the clock.
     """
 
@@ -61,7 +63,8 @@ class Policy:
     ) -> None:
         self._agent, self.rules, self.failure = agent, rules, failure
         self.reservations, self.until = reservations, until
-        self.crawl_delay = None if rules is None else rules.crawl_delay(agent)
+        delay = None if rules is None else rules.crawl_delay(agent)
+        self.crawl_delay = min(delay, _LONGEST_DELAY) if delay and delay > 0 else None
 
     def check(self, url: Url) -> None:
         """Raise FetchFailure ("robots", or why the rules are unknown) unless `url` may be asked."""
@@ -105,6 +108,7 @@ class Robots:
         origin = url.origin
         known = self._known.get(origin)
         if known is not None and known.until > self._clock():
+            self._known.move_to_end(origin)
             return known
         task = self._asking.get(origin)
         if task is None:

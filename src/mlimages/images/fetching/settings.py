@@ -10,7 +10,16 @@ from mlimages.errors import InputError
 from mlimages.images.fetching.hosts import HostLimits
 
 PRODUCT = "mlimages"
-DEFAULT_CONTACT = "https://github.com/mlimages/mlimages"
+DEFAULT_CONTACT = "https://pypi.org/project/mlimages/"
+_POSITIVE = (
+    "connections",
+    "idle_seconds",
+    "connect_seconds",
+    "answer_seconds",
+    "total_seconds",
+    "rate_window_seconds",
+    "maximum_bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class NetworkSettings:
     hosts: HostLimits = field(default_factory=HostLimits)
     patience: float = 5.0
     connections: int = 512
-    idle_connections: int = 512
+    idle_connections: int = 256
     idle_seconds: float = 15.0
     connect_seconds: float = 10.0
     answer_seconds: float = 20.0
@@ -62,6 +71,12 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\x21-\x7e]{1,200}", self.contact):
             raise InputError(self.contact, "no contact for a user agent", "give a URL or address")
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} {getattr(self, name)}", "not positive", "use more than 0")
+        for name in ("patience", "minimum_rate", "idle_connections", "maximum_redirects"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} {getattr(self, name)}", "negative", "use 0 or more")
 
     @property
     def user_agent(self) -> str:

@@ -17,16 +17,9 @@ from mlimages.images.fetching.client import Answer
 from mlimages.images.fetching.fetching import Trial
 from mlimages.images.fetching.placeholders import taken_before
 from mlimages.images.fetching.states import UrlState
-from mlimages.images.packing.staging import (
-    NO_BLOCK,
-    SealedShard,
-    StagedShard,
-    load_shard,
-    read_table,
-    write_table,
-)
+from mlimages.images.packing.staging import SealedShard, StagedShard
 from mlimages.images.preparation import Verified
-from mlimages.schemas import LEDGER, REJECTS, RIGHTS, SHARD_INDEX
+from mlimages.schemas import LEDGER, RIGHTS
 
 if TYPE_CHECKING:
     from mlimages.storage import AnyPath
@@ -56,30 +49,7 @@ class Batch:
     failures: pa.Table
     placeholders: list[tuple[str, str]]
 
-    def save(self, directory: AnyPath) -> str:
-        """Write it beside its shard; returns the name by which `load_batch` finds it again."""
-        shard = self.shard or SealedShard(None, NO_BLOCK, SHARD_INDEX.empty_table(), _NO_REJECTS)
-        name = shard.save(directory)
-        for part in _PARTS:
-            write_table(getattr(self, part), directory / f"{name}.{part}.parquet")
-        return name
 
-
-def load_batch(directory: AnyPath, name: str) -> Batch:
-    """The batch that `Batch.save` wrote under a name; raises DatabaseError when it is damaged."""
-    shard = load_shard(directory, name)
-    tables = {part: read_table(directory / f"{name}.{part}.parquet") for part in _PARTS}
-    return Batch(shard if shard.path else None, **tables, placeholders=[])
-
-
-def discard_batch(directory: AnyPath, name: str) -> None:
-    """Remove the files of a batch, once it is committed."""
-    for path in directory.glob(f"{name}.*"):
-        path.unlink(missing_ok=True)
-
-
-_PARTS = ("taken", "rights", "failures")
-_NO_REJECTS = REJECTS.empty_table()
 Columns = defaultdict[str, list[Any]]
 
 
@@ -129,9 +99,6 @@ class ShardShelf:
             self._journal(trial.image.row, trial.place, state, answer.status)
         else:
             self._note(self._failures, trial.image.row, trial.place, state, answer.status)
-
-    def postpone(self, trial: Trial) -> None:
-        """Nothing to do: the address is pending in the ledger, and is found there again."""
 
     def take(self, trial: Trial, answer: Answer, verified: Verified) -> None:
         """Append an image to the shard; seal that first when it is full.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +33,10 @@ from mlimages.store import Store
 
 STAGE = "fetch"
 _BLOCKS_IN_TURN = 8
-EVER = 255  # attempts are counted up to here
+_EVER = 255  # attempts are counted up to here
 _LEAST_REST = 0.1
 _TELLING_IMAGES = 1000
+_LABELS = ("fetching", "trying again")
 
 
 def fetch_images(
@@ -63,8 +65,6 @@ def fetch_images(
 
     def deliver(batch: Batch) -> None:
         commit_batch(store, ledger, placeholders, batch)
-        if batch.shard is not None:
-            discard([batch.shard])
 
     shelf = ShardShelf(
         store.root / STAGING,
@@ -81,50 +81,51 @@ def fetch_images(
         workers=workers,
         concurrency=settings.concurrency,
     )
+
+    def one_round(works: Iterator[Work], done: Callable[[], object]) -> tuple[int, float]:
+        fetching.run(wanted_images(works), done)
+        # What was fetched is `ok` once its shard is committed; else it would be tried again.
+        shelf.seal()
+        return fetching.put_off, fetching.resume_at
+
     with shelf, fetching:
-        run_rounds(ledger, fetching, shelf, settings)
+        run_rounds(ledger, one_round, settings)
     return shelf.images, shelf.bytes
 
 
-class Pauses:
-    """The waits between rounds: for what failed, twice as long each time; for hosts that rest."""
-
-    def __init__(self, settings: FetchSettings) -> None:
-        self._settings = settings
-        self._rounds, self._waited, self._pause = 0, 0.0, settings.pause
-
-    def wait(self, fetching: Fetching) -> bool:
-        """Wait until another round is due; False when that was enough."""
-        if fetching.put_off:
-            rest = max(fetching.resume_at - time.monotonic(), _LEAST_REST)
-        else:
-            self._rounds += 1
-            rest, self._pause = self._pause, 2 * self._pause
-        self._waited += rest
-        settings = self._settings
-        if self._rounds >= settings.attempts or self._waited > settings.patience:
-            return False
-        time.sleep(rest)
-        return True
+Round = Callable[[Iterator[Work], Callable[[], object]], tuple[int, float]]
+"""Tries all work once, and calls the function after each image; `Fetching.put_off`, `resume_at`."""
 
 
-def run_rounds(
-    ledger: Ledger, fetching: Fetching, shelf: ShardShelf, settings: FetchSettings
-) -> None:
+def run_rounds(ledger: Ledger, one_round: Round, settings: FetchSettings) -> None:
     """Go over the ledger until nothing is left that can succeed now."""
-    most = EVER if settings.retry else settings.attempts
-    retry = RETRYABLE if settings.retry else frozenset[UrlState]()
-    pauses, labels = Pauses(settings), iter(["fetching"])
-    while (todo := addresses_to_try(ledger, retry, most)).images:
-        works = ledger.to_try(retry, most_attempts=most)
-        bar = track(range(todo.images), next(labels, "trying again"), unit="images")
-        with closing(bar):
-            fetching.run(wanted_images(works), partial(next, bar, None))
-        # What was fetched is `ok` once its shard is committed; else it would be tried again.
-        shelf.seal()
-        retry = retry if fetching.put_off else RETRYABLE
-        if not addresses_to_try(ledger, retry, most).images or not pauses.wait(fetching):
+    most = most_attempts(settings)
+    retry = RETRYABLE if settings.retry else frozenset()
+    rounds, waited, pause = 0, 0.0, settings.pause
+    while True:
+        todo, put_off = addresses_to_try(ledger, retry, most), 0
+        if todo.images:
+            works = ledger.to_try(retry, most_attempts=most)
+            bar = track(range(todo.images), _LABELS[rounds > 0], unit="images")
+            with closing(bar):
+                put_off, resume_at = one_round(works, partial(next, bar, None))
+        if put_off:
+            rest = max(resume_at - time.monotonic(), _LEAST_REST)
+        else:
+            rounds, rest = rounds + 1, pause
+            pause *= 2
+            retry = RETRYABLE
+            if rounds >= settings.attempts or not addresses_to_try(ledger, retry, most).images:
+                return
+        waited += rest
+        if waited > settings.patience:
             return
+        time.sleep(rest)
+
+
+def most_attempts(settings: FetchSettings) -> int:
+    """Addresses that were tried so often are left alone."""
+    return _EVER if settings.retry else settings.attempts
 
 
 def wanted_images(works: Iterable[Work]) -> Iterator[Wanted]:
@@ -136,14 +137,26 @@ def wanted_images(works: Iterable[Work]) -> Iterator[Wanted]:
 
 def _images_of(work: Work) -> Iterator[Wanted]:
     for image, places in work.entries():
-        uris, to_try = image["uris"], set(places)
-        candidates = deque(
-            (place, uri) for place, uri in enumerate(uris) if place in to_try or not is_web(uri)
-        )
-        yield Wanted(
-            *(image["row"], image["id"], candidates),
-            *(image["md5"], image["bytes"], image["licence"], image["author"]),
-        )
+        yield wanted_image(image, places)
+
+
+def wanted_image(image: dict[str, Any], places: Iterable[int]) -> Wanted:
+    """An image to fetch by some of its addresses, and from this machine.
+
+    Args:
+        image: its row of the table `images`.
+        places: of the addresses on the web, among all of it.
+    """
+    to_try = set(places)
+    candidates = deque(
+        (place, uri)
+        for place, uri in enumerate(image["uris"])
+        if place in to_try or not is_web(uri)
+    )
+    return Wanted(
+        *(image["row"], image["id"], candidates),
+        *(image["md5"], image["bytes"], image["licence"], image["author"]),
+    )
 
 
 def load_placeholders(store: Store, copies: int) -> Placeholders:
@@ -155,16 +168,26 @@ def load_placeholders(store: Store, copies: int) -> Placeholders:
     return placeholders
 
 
-def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch: Batch) -> None:
+def commit_batch(
+    store: Store,
+    ledger: Ledger,
+    placeholders: Placeholders,
+    batch: Batch,
+    info: dict[str, Any] | None = None,
+) -> None:
     """Make a sealed shard part of the database, with the states of all addresses so far.
 
     Images that earlier batches brought, and whose bytes are a placeholder as is known now, are
-    taken back in the same commit. The staging files are the caller's to remove.
+    taken back in the same commit.
+
+    Args:
+        store: locked for writing.
+        ledger: of the store.
+        placeholders: known so far.
+        batch: what was fetched.
+        info: to add to the database's in the same commit.
     """
-    failed, back = batch.failures, np.empty(0, np.int32)
-    if failed.num_rows:
-        row, candidate, state, status, when = (failed[name].to_numpy() for name in ATTEMPTS.names)
-        ledger.record_many(row, candidate, state, status, when)
+    back = np.empty(0, np.int32)
     if batch.placeholders:
         rights = (
             store.table("rights", ["row", "uri", "md5"], number)
@@ -172,9 +195,15 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
         )
         back = np.concatenate([back, *(taken_before(t, batch.placeholders) for t in rights)])
     with store.commit(STAGE) as commit:
+        commit.info.update(info or {})
         withdraw(commit, ledger, back, UrlState.PLACEHOLDER)
         if batch.shard is not None:
             adopt(commit, batch.shard)
+        if batch.failures.num_rows:
+            row, candidate, state, status, when = (
+                batch.failures[name].to_numpy() for name in ATTEMPTS.names
+            )
+            ledger.commit_states(commit, row, candidate, state, statuses=status, when=when)
         taken = batch.taken
         ledger.commit_ok(
             commit,
@@ -185,6 +214,11 @@ def commit_batch(store: Store, ledger: Ledger, placeholders: Placeholders, batch
             when=taken["when"].to_numpy(),
         )
         commit.replace("placeholders", placeholders.table())
+    if batch.shard is not None:
+        discard([batch.shard])
+
+
+FetchImages = Callable[[Store, Ledger, FetchSettings, PackSettings, int | None], tuple[int, int]]
 
 
 def fetch_store(
@@ -193,6 +227,7 @@ def fetch_store(
     pack: PackSettings | None = None,
     *,
     workers: int | None = None,
+    images_on: FetchImages = fetch_images,
     include_sensitive: bool = False,
 ) -> FetchReport:
     """Fetch what is not in a shard yet; it continues where it stopped, be it by a kill.
@@ -205,6 +240,7 @@ def fetch_store(
         settings: how addresses are tried.
         pack: the form of images and shards; the recorded one, or the defaults, without.
         workers: processes that decode; one a core by default.
+        images_on: does the work; here by default.
         include_sensitive: also name sensitive categories in the report.
 
     Raises:
@@ -224,7 +260,7 @@ def fetch_store(
             if recorded(store) != pack:
                 with store.commit(STAGE) as commit:
                     record(commit, pack)
-            images, size = fetch_images(store, ledger, settings, pack, workers)
+            images, size = images_on(store, ledger, settings, pack, workers)
             compact_index(store)
         finally:
             ledger.close()

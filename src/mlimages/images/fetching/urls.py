@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, urljoin
 
+from mlimages.errors import require
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -155,10 +156,9 @@ def _host(name: str) -> tuple[str, bool]:
 
 
 def _idna(host: str) -> str:
-    import idna
-
+    idna = require("idna", "fetch")
     try:
-        return idna.encode(host, uts46=True).decode("ascii")
+        return str(idna.encode(host, uts46=True), "ascii")
     except (idna.IDNAError, UnicodeError):
         raise _bad("a host name that IDNA does not allow") from None
 

@@ -41,8 +41,10 @@ def fingerprint(store: Store, partition: int) -> str:
 
 def find_candidates(images: pa.Table) -> pa.Table:
     """schemas.HOSTS of images with columns `row` and `uris`."""
-    images = images.sort_by("row").combine_chunks()
-    lists: Any = images["uris"].combine_chunks() if images.num_rows else pa.array([], pa.list_(""))
+    rows_of = images["row"].to_numpy()
+    if np.any(rows_of[1:] < rows_of[:-1]):
+        images = images.sort_by("row")
+    lists: Any = images["uris"].combine_chunks()
     flat = lists.flatten()
     owners = lists.value_parent_indices().to_numpy()
     lengths = lists.value_lengths().fill_null(0).to_numpy()
@@ -66,7 +68,10 @@ def _hosts(urls: pa.Array) -> pa.DictionaryArray:
     """Host and port of each URL, in lower case; "" for one that names none."""
     found = pc.list_element(pc.split_pattern(urls, "/", max_splits=3), 2)
     encoded = found.dictionary_encode()
-    names = [_host(name) for name in encoded.dictionary.to_pylist()]
+    names = encoded.dictionary.to_pylist()
+    plain = np.asarray(pc.match_substring_regex(encoded.dictionary, "^[a-z0-9.:-]*$"))
+    for place in np.flatnonzero(~plain).tolist():
+        names[place] = _host(names[place])
     distinct = list(dict.fromkeys(names))
     places = {name: place for place, name in enumerate(distinct)}
     codes = np.array([places[name] for name in names], np.int32)

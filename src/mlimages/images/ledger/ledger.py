@@ -145,10 +145,9 @@ class Ledger:
         block_rows: int = 1 << 14,
         most_attempts: int = _MOST_ATTEMPTS,
         columns: Collection[str] = (),
-        only: Collection[int] | None = None,
     ) -> Iterator[Work]:
         """Images whose bytes are wanted, with their URLs to try; see `work.find_work`."""
-        return find_work(self, retry, block_rows, most_attempts, columns, only)
+        return find_work(self, retry, block_rows, most_attempts, columns)
 
     def record(
         self,

@@ -99,7 +99,6 @@ def find_work(
     block_rows: int,
     most_attempts: int,
     columns: Collection[str],
-    only: Collection[int] | None = None,
 ) -> Iterator[Work]:
     """Images whose bytes are wanted, block by block in order of rows, one partition at a time.
 
@@ -112,22 +111,15 @@ def find_work(
         block_rows: rows of a block.
         most_attempts: URLs that were tried so often are not tried again.
         columns: of `images`, beside `row` and COLUMNS.
-        only: blocks; all by default.
     """
     wanted = wanted_images(ledger.store)
     allowed = allowed_states(retry)
     size = ledger.store.manifest.partition_rows
     for number, part in ledger.partitions().items():
         first = number * size
-        if only is not None and not any(
-            block * block_rows < first + size and (block + 1) * block_rows > first for block in only
-        ):
-            continue
         chosen = slots_to_try(ledger, number, wanted[first : first + part.images], allowed)
         chosen &= (part.attempts < most_attempts) | (part.state == UrlState.PENDING)
         slots = np.flatnonzero(chosen)
-        if only is not None:
-            slots = slots[np.isin(part.rows(slots) // block_rows, list(only))]
         if len(slots) == 0:
             continue
         names = list(dict.fromkeys(["row", *COLUMNS, *columns]))

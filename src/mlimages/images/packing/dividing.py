@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from mlimages.errors import DatabaseError
 from mlimages.execution.parts import Part
@@ -22,7 +21,7 @@ from mlimages.images.verification import SECONDS, Verifier
 from mlimages.part_results import PartFolder, all_parts, fingerprint
 from mlimages.progress import track
 from mlimages.reports import PackReport, PartReport
-from mlimages.storage import located
+from mlimages.storage import everywhere, located
 from mlimages.store import Store
 
 _INPUTS = ("images", "shards/index", "duplicates")
@@ -147,7 +146,7 @@ def _here(store: Store, specs: list[BlockSpec], workers: int | None) -> Packed:
 def _on_engine(
     specs: list[BlockSpec], engine: Engine, workers: int | None, address: str | None
 ) -> Packed:
-    specs = [replace(spec, root=_everywhere(spec.root)) for spec in specs]
+    specs = [replace(spec, root=everywhere(located(spec.root))) for spec in specs]
     yield from run(
         pack_block,
         specs,
@@ -158,9 +157,3 @@ def _on_engine(
         description="packing",
         unit="blocks",
     )
-
-
-def _everywhere(root: str) -> str:
-    """The same place, whatever folder a worker works in."""
-    path = located(root)
-    return str(path.absolute()) if isinstance(path, Path) else root

@@ -68,9 +68,9 @@ class SealedShard:
         about = {"block": self.block, "size": self.size, "sha256": self.sha256}
         about["path"] = name if self.path else ""
         stem = name.removesuffix(_SUFFIX)
-        write_table(self.rejects, directory / f"{stem}{_REJECTS}")
+        _write_table(self.rejects, directory / f"{stem}{_REJECTS}")
         index = self.index.replace_schema_metadata({"shard": json.dumps(about)})
-        write_table(index, directory / f"{stem}{_INDEX}")
+        _write_table(index, directory / f"{stem}{_INDEX}")
         return stem
 
 
@@ -82,9 +82,9 @@ def load_shard(directory: AnyPath, name: str) -> SealedShard:
     """
     path = directory / f"{name}{_INDEX}"
     try:
-        index = read_table(path)
+        index = _read_table(path)
         about = json.loads((index.schema.metadata or {})[b"shard"])
-        rejects = read_table(directory / f"{name}{_REJECTS}")
+        rejects = _read_table(directory / f"{name}{_REJECTS}")
         tar = directory / about["path"] if about["path"] else None
         if tar is not None and tar.stat().st_size != about["size"]:
             raise ValueError("its tar was cut")
@@ -252,13 +252,11 @@ def _place(source: AnyPath, target: AnyPath) -> None:
         raise DatabaseError(source, "is no longer there", "run the command again") from None
 
 
-def write_table(table: pa.Table, path: AnyPath) -> None:
-    """Write a table of a description atomically."""
+def _write_table(table: pa.Table, path: AnyPath) -> None:
     with atomic_file(path) as temporary, open(temporary, "wb") as file:
         pq.write_table(table, file, compression="zstd", compression_level=1)
 
 
-def read_table(path: AnyPath) -> pa.Table:
-    """Read what `write_table` wrote."""
+def _read_table(path: AnyPath) -> pa.Table:
     with path.open("rb") as file:
         return pq.read_table(pa.BufferReader(file.read()))

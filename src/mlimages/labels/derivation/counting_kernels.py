@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from mlimages.labels.compiled import kernel
 from mlimages.labels.derivation.fact_rows import FactRows
-from mlimages.labels.derivation.kernels import Merging, merge_image
+from mlimages.labels.derivation.kernel_arrays import Merging
+from mlimages.labels.derivation.kernels import merge_image
 from mlimages.labels.sparse import Upward
 
 

@@ -11,8 +11,8 @@ For one image, with F the categories that a source said are present:
 
 A correction outranks all sources (`present_facts`).
 
-Nothing here is of size images x categories. The work is done by `derivation_compiled.py`, image by
-image, or without numba by `derivation_numpy.py`; tests hold both to the same tags.
+Nothing here is of size images x categories. The work is done by `with_numba.py`, image by
+image, or without numba by `with_numpy.py`; tests hold both to the same tags.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ def derive_tags(
 
 def _derivation() -> ModuleType:
     if compiled.available():
-        from mlimages.labels.derivation import with_numba as derivation_compiled
+        from mlimages.labels.derivation import with_numba
 
-        return derivation_compiled
-    from mlimages.labels.derivation import with_numpy as derivation_numpy
+        return with_numba
+    from mlimages.labels.derivation import with_numpy
 
-    return derivation_numpy
+    return with_numpy

@@ -1,4 +1,4 @@
-"""Deriving tags by compiled kernels: what `derivation_kernels.py` is given, and what it gives."""
+"""Deriving tags by compiled kernels: what `kernels.py` is given, and what it gives."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from mlimages.labels.absences import Absences
 from mlimages.labels.derivation.fact_rows import FactRows
-from mlimages.labels.derivation.kernels import (
+from mlimages.labels.derivation.kernel_arrays import (
     Closure,
     Known,
     Merging,
     Output,
     Pairs,
     Scratch,
-    derive,
 )
+from mlimages.labels.derivation.kernels import derive
 from mlimages.labels.derivation.ranks import EDGES_SHIFT, MOST_EDGES
 from mlimages.labels.sparse import (
     MOST_CATEGORIES,

@@ -3,9 +3,10 @@
 pycocotools opens it; what needs boxes (its evaluation, `annToMask`) does not work. Ids of images
 are the database's rows, ids of categories its indices. Beyond COCO's fields an annotation has
 `score`, its confidence, and a category has `key`, which no other shares; `supercategory` is the
-parent in the forest. `image_level: true` in `info` says that there are no boxes. label-map.tsv
-leads from the names to the categories. Most readers of COCO take silence about a category for its
-absence; here it is unknown.
+parent in the forest. In `info`, `image_level: true` says that there are no boxes, `split` which
+split it is, and `exhaustive: false` that silence about a category is not its absence, for which
+most readers of COCO take it; `mlimages import coco` heeds it. label-map.tsv leads from the names to
+the categories.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class _Split:
         }
         self._counts = dict.fromkeys(_PARTS, 0)
         self.licences: dict[str, int] = {}
-        info = {"description": "written by mlimages", "image_level": True}
+        info = {"description": "written by mlimages", "image_level": True, "exhaustive": False}
+        info["split"] = split
         self._files["images"].write(f'{{"info":{json_text(info)},\n"images":[')
 
     def add(self, part: str, record: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
     README.md                    the card: splits, counts, licences, what is left out
     data/SPLIT-NNNNN.parquet     an image a row
+    label-map.tsv                the key of each category's name
 
 `datasets.load_dataset("parquet", data_files=...)`, or `load_dataset(FOLDER)`, knows the names of
 the categories: the Parquet schema's metadata say that `labels` is a list of ClassLabel. Image bytes
@@ -19,7 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.labels.exports.files import SHARD_BYTES, Series, Writer, json_text
-from mlimages.labels.exports.values import EXTRA_COLUMNS, public_uris, unique_names
+from mlimages.labels.exports.values import (
+    EXTRA_COLUMNS,
+    LABEL_MAP,
+    public_uris,
+    unique_names,
+    write_label_map,
+)
 from mlimages.labels.exports.view import Block, View
 from mlimages.schemas import IMAGES, TAG_REASONS
 
@@ -80,6 +87,7 @@ def write(view: View, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
                     writer = series.writer(name)
                     assert isinstance(writer, _ParquetWriter)
                     writer.add(table.filter(pa.array(codes == split)))
+    write_label_map(folder / LABEL_MAP, unique_names(view.taxonomy), view.taxonomy)
     (folder / "README.md").write_text(_card(view, counts), encoding="utf-8")
 
 

@@ -92,7 +92,7 @@ class Block:
 
 
 class View:
-    """The part of a database that an export is of.
+    """The part of a database that an export is of; without images that another one stands for.
 
     Attributes:
         store, taxonomy: of the database.

@@ -60,18 +60,25 @@ class Chunk:
         """(id, uri, place) of an image."""
         return tuple(c[position].as_py() for c in (self.ids, self.uris, self.places))  # type: ignore[return-value]
 
-    def other_id(self, position: int) -> str | None:
-        """The id of an image when its name is another one's: a hash of its place, if it has one."""
-        _, uri, place = self.key(position)
+    def other_ids(self, position: int) -> tuple[str | None, str | None]:
+        """Ids of an image whose name is another one's, each for when those before it are too.
+
+        Hashes of its place, if it has one.
+        """
+        name, uri, place = self.key(position)
         if place is not None and is_url(place):
-            return image_id(place)
-        if uri is None and place is None:
-            return None
-        return image_id(uri if uri is not None else f"{self.source}:{place}")
+            hashed = image_id(place)
+        elif uri is None and place is None:
+            return None, None
+        else:
+            hashed = image_id(uri if uri is not None else f"{self.source}:{place}")
+        return hashed, image_id(f"{name} {hashed}")
 
 
 def comes_again(seen: np.uint64, mine: np.uint64) -> bool:
     """Whether of one name the same place is listed again, or once with a URI and once without."""
+    if JOINED in (seen, mine) or seen == UNSEEN:
+        return False
     return bool(seen == mine or (seen ^ mine) & BY_URI)
 
 

@@ -1,12 +1,13 @@
 """Taking readings into the tables of a database: which images are new, and which facts.
 
-An image is known when its id is known and a place of its bytes agrees; when one of the two has no
-place at all (a list of tags for images held elsewhere); or when the same source named a URL before
-and a local file now. An image whose id is the hash of a place is also known by that place.
+An image is known when its id is known and a place of its bytes agrees: that settles it, so what was
+listed before is always found where it was put. Otherwise its id is enough when one of the two has
+no place at all (a list of tags for images held elsewhere), or when the same source named a URL
+before and a local file now. An image whose id is the hash of a place is also known by that place.
 The same id at another place is another image, and gets an id from its place. Facts are only ever
 added; one that the same source said before is not said twice: importing again changes nothing.
 
-Within one stream an image comes once: a place that an earlier chunk listed is a reject.
+Within one stream a place comes once: one that an earlier chunk listed is a reject.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.labels.identity import image_id
 from mlimages.labels.intake.background import BackgroundCommit
 from mlimages.labels.intake.chunk import (
     BY_URI,
@@ -99,6 +99,7 @@ class Merger:
         # A fact is looked for among earlier ones only where there may be some.
         may_repeat = np.zeros(len(chunk.rows), bool)
         may_repeat[known] = self._spoke_before | (self._listing[chunk.rows[known]] != UNSEEN)
+        may_repeat[known] |= _shared(chunk.rows[known])
         self._gain(images, chunk, known)
         self._append(images, chunk, new)
         self._remember(chunk)
@@ -151,38 +152,50 @@ class Merger:
         return (unseen & agrees) | (chunk.listing[hits] == JOINED)
 
     def _decide_one_by_one(self, chunk: Chunk, odd: list[int], namesakes: dict[int, dict]) -> None:
-        hashed = {position: chunk.other_id(position) for position in odd}
-        by_id = self._held.ids.find(pa.array(hashed.values(), pa.string()))
+        other_ids = [chunk.other_ids(position) for position in odd]
+        found = [
+            self._held.ids.find(pa.array([ids[n] for ids in other_ids], pa.string()))
+            for n in range(2)
+        ]
         by_uri = self._held.places.find(chunk.uris.take(pa.array(odd)))
-        rows = np.unique(np.concatenate([by_id, by_uri]))
+        rows = np.unique(np.concatenate([*found, by_uri]))
         records = {r["row"]: r for r in self._held.fetch(rows[rows >= 0]).to_pylist()}
-        for position, first, second in zip(odd, by_id.tolist(), by_uri.tolist(), strict=True):
-            name, uri, _ = chunk.key(position)
-            candidates = [namesakes.get(position)]
-            other = records.get(first)
-            if other is not None and other["id"] != hashed[position]:
-                other = None
-            candidates.append(other)
-            by_place = records.get(second)
-            if by_place is not None and uri in by_place["uris"]:
-                candidates.append(by_place)
+        places = zip(*(column.tolist() for column in (*found, by_uri)), strict=True)
+        for position, ids, (first, second, third) in zip(odd, other_ids, places, strict=True):
+            others = [records.get(first), records.get(second)]
+            for n, record in enumerate(others):
+                if record is not None and record["id"] != ids[n]:
+                    others[n] = None
+            by_place = records.get(third)
+            if by_place is not None and chunk.uris[position].as_py() not in by_place["uris"]:
+                by_place = None
+            candidates = [namesakes.get(position), *others, by_place]
             chunk.rows[position] = self._row_among(chunk, position, candidates)
-            if chunk.rows[position] == NEW and position in namesakes:
-                taken = other is not None  # by a third image
-                chunk.names[position] = (
-                    image_id(f"{name} {hashed[position]}") if taken else hashed[position] or name
-                )
+            if position not in namesakes:
+                continue
+            if chunk.rows[position] == NEW:
+                free = ids[0] if others[0] is None else ids[1]
+                chunk.names[position] = free or chunk.ids[position].as_py()
+            # Only the first that a stream lists by a name may be known by the name alone.
+            row = namesakes[position]["row"]
+            if self._listing[row] == UNSEEN:
+                self._listing[row] = chunk.listing[position]
 
     def _row_among(self, chunk: Chunk, position: int, candidates: list[dict | None]) -> int:
         """The row of the candidate that is the same image, or NEW, or REJECTED."""
         uri = chunk.uris[position].as_py()
         mine = chunk.listing[position]
-        for record in filter(None, candidates):
+        known = [record for record in candidates if record is not None]
+        for record in known:
+            if uri is not None and uri in record["uris"]:
+                again = comes_again(self._listing[record["row"]], mine)
+                return REJECTED if again else record["row"]
+        for record in known:
             seen = self._listing[record["row"]]
-            if seen not in (UNSEEN, JOINED) and mine != JOINED:
-                if comes_again(seen, mine):
-                    return REJECTED
-            elif same_place(uri, record["uris"], self._source in record["sources"]):
+            if comes_again(seen, mine):
+                return REJECTED
+            free = seen in (UNSEEN, JOINED) or mine == JOINED
+            if free and same_place(uri, record["uris"], self._source in record["sources"]):
                 return record["row"]
         return NEW
 
@@ -193,12 +206,13 @@ class Merger:
             self._places.add(self._last.keys.take(pa.array(kept)), self._last.rows[kept])
         found = self._places.find(chunk.keys)
         hits = np.flatnonzero((found >= 0) & (chunk.rows != REJECTED))
-        hits = hits[self._listing[found[hits]] == chunk.listing[hits]]
         if len(hits):
+            same = self._listing[found[hits]] == chunk.listing[hits]
             known = self._held.fetch(found[hits])["uris"].to_pylist()
-            for position, held in zip(hits.tolist(), known, strict=True):
+            for position, held, listed in zip(hits.tolist(), known, same.tolist(), strict=True):
                 uri = chunk.uris[position].as_py()
-                if uri is None or uri in held:
+                # An image may have been listed at several of its places: its row tells the last.
+                if listed if uri is None else uri in held:
                     chunk.rows[position] = REJECTED
                     chunk.names.pop(position, None)
 
@@ -219,14 +233,21 @@ class Merger:
             position = positions[place]
             if record["id"] != names[place].as_py() or chunk.rows[position] == REJECTED:
                 continue
-            seen, mine = self._listing[record["row"]], chunk.listing[position]
-            if seen in (UNSEEN, JOINED):
-                if chunk.uris[position].as_py() in record["uris"]:
-                    chunk.rows[position] = record["row"]
-            elif comes_again(seen, mine):
+            if comes_again(self._listing[record["row"]], chunk.listing[position]):
                 chunk.rows[position] = REJECTED
+            elif chunk.uris[position].as_py() in record["uris"]:
+                chunk.rows[position] = record["row"]
             if chunk.rows[position] != NEW:
                 chunk.names.pop(position, None)
+        # A name is free when the image that has it in the chunk is known by another one.
+        owners = pc.index_in(names, chunk.ids).to_numpy()
+        free = (found < 0) & (chunk.rows[owners] != NEW) & (chunk.rows[positions] == NEW)
+        given: set[str] = set()
+        for place in np.flatnonzero(free).tolist():
+            name = names[place].as_py()
+            if name not in given:
+                chunk.names[positions[place]] = name
+                given.add(name)
 
     def _gain(self, images: pa.Table, chunk: Chunk, known: NDArray) -> None:
         """Give known images what this listing adds to them."""
@@ -291,6 +312,12 @@ class Merger:
         if self._splits:
             self._writing.append("splits", pa.concat_tables(self._splits).combine_chunks())
             self._splits = []
+
+
+def _shared(rows: Rows) -> NDArray[np.bool_]:
+    """bool [rows]: which occur more than once, as an image listed at two of its places."""
+    _, place, counts = np.unique(rows, return_inverse=True, return_counts=True)
+    return counts[place] > 1
 
 
 def _reject(reading: Reading, chunk: Chunk, lost: NDArray, gone: NDArray[np.bool_]) -> pa.Table:

@@ -79,7 +79,17 @@ def find_contradictions(store: Store, hierarchy: Hierarchy, limit: int = 50) -> 
     }
     away = left_out(store)
     for number in track(store.partitions("facts"), "looking for contradictions", unit="partitions"):
-        said = _Said(store, number, names, hierarchy, away, exhaustive)
+        annotated = _annotated(store, number, exhaustive)
+        # Most images have no absent fact and no source whose silence counts: they are left out.
+        facts = store.table("facts", ["row", "present"], number)
+        denied = facts.filter(pc.invert(facts["present"]))["row"].to_numpy()
+        matters = np.unique(np.concatenate([denied, *annotated.values()]))
+        matters = matters[~away[matters]]
+        if len(matters) == 0:
+            continue
+        facts = store.table("facts", partition=number)
+        facts = facts.filter(pa.array(contains(matters, facts["row"].to_numpy())))
+        said = _Said(facts, names, hierarchy, exhaustive, annotated)
         found.settled += said.settled
         rows: list[NDArray[np.int32]] = []
         for kind, facts, absent, denied_by in (
@@ -112,25 +122,25 @@ Found = tuple[str, NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 
 
 class _Said:
-    """What the sources say of a partition's images, corrections heeded."""
+    """What the sources say of some images, corrections heeded.
+
+    Args:
+        facts: schemas.FACTS.
+        names: of all sources.
+        hierarchy: over the categories.
+        exhaustive: source -> the categories for which its silence means absence.
+        annotated: source -> rows of the images that it annotated, ascending.
+    """
 
     def __init__(
         self,
-        store: Store,
-        number: int,
+        facts: pa.Table,
         names: list[str],
         hierarchy: Hierarchy,
-        away: NDArray[np.bool_],
         exhaustive: dict[str, NDArray[np.int64]],
+        annotated: dict[str, NDArray[np.int32]],
     ) -> None:
-        self.names, self.exhaustive = names, exhaustive
-        self.annotated = _annotated(store, number, exhaustive)
-        facts = store.table("facts", partition=number)
-        # Most images have no absent fact and no source whose silence counts: they are left out.
-        denied = facts.filter(pc.invert(facts["present"]))["row"].to_numpy()
-        matters = np.unique(np.concatenate([denied, *self.annotated.values()]))
-        rows = facts["row"].to_numpy()
-        facts = facts.filter(pa.array(contains(matters, rows) & ~away[rows]))
+        self.names, self.exhaustive, self.annotated = names, exhaustive, annotated
         present = facts["present"].to_numpy()
         keys = make_keys(facts["row"].to_numpy(), facts["category"].to_numpy())
         sources = pc.index_in(facts["source"], pa.array(names)).to_numpy().astype(np.int64)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mlimages.labels.sparse import contains, make_keys
 from mlimages.labels.statistics.tag_pairs import (
     TagPairs,
-    choose_images,
     count_tag_pairs,
     countable,
+    multi_label_images,
     pair_parts,
     pairs_of,
 )
@@ -82,7 +82,8 @@ def find_improbable_pairs(store: Store, hierarchy: Hierarchy, limit: int = 50) -
         hierarchy: the one that the tags were derived with.
         limit: how many pairs, and how many images, are listed.
     """
-    pairs = count_tag_pairs(store, hierarchy)
+    chosen = multi_label_images(store)
+    pairs = count_tag_pairs(store, hierarchy, among=chosen)
     pmi, expected = pairs.pmi(), pairs.expected()
     rare = np.flatnonzero((expected >= LEAST_EXPECTED) & (pmi <= IMPROBABLE_BELOW))
     # Of equals the deeper pair: that a road is ground says less than that it is a road.
@@ -93,7 +94,7 @@ def find_improbable_pairs(store: Store, hierarchy: Hierarchy, limit: int = 50) -
     often = often[np.lexsort((often, depth[often], -strength[often]))]
     below = _named(pairs, _apart(pairs, rare, hierarchy, limit))
     above = _named(pairs, _apart(pairs, often, hierarchy, limit))
-    listed = _images_with(store, below, limit)
+    listed = _images_with(store, below, limit, chosen)
     return ImprobablePairs(pairs.images, pairs.of, len(rare), below, above, listed)
 
 
@@ -130,7 +131,9 @@ def _named(pairs: TagPairs, chosen: Iterable[int]) -> list[Pair]:
     ]
 
 
-def _images_with(store: Store, pairs: list[Pair], limit: int) -> list[PairImage]:
+def _images_with(
+    store: Store, pairs: list[Pair], limit: int, chosen: NDArray[np.bool_]
+) -> list[PairImage]:
     """A few images that have both tags of each pair, by pair, then row."""
     if not pairs:
         return []
@@ -139,9 +142,8 @@ def _images_with(store: Store, pairs: list[Pair], limit: int) -> list[PairImage]
     keys = make_keys(firsts, seconds)
     sorting = np.argsort(keys)
     involved = np.unique(np.concatenate([firsts, seconds]))
-    chosen, _ = choose_images(store)
     best = np.empty((0, 2), np.int64)  # place of the pair, row
-    for block in tag_blocks(store, "looking for improbable pairs"):
+    for block in tag_blocks(store, "looking for improbable pairs", chosen):
         block = countable(block, chosen)
         block = block.keep(contains(involved, block.categories))
         for part in pair_parts(block):

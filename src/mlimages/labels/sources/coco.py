@@ -3,6 +3,9 @@
 {"images": [{"id": 9, "file_name": "000000000009.jpg", "coco_url": ..., "license": 3}, ...],
  "annotations": [{"image_id": 9, "category_id": 51}, ...],
  "categories": [{"id": 51, "name": "bowl"}, ...], "licenses": [{"id": 3, "url": ...}, ...]}
+
+The `score` of an annotation is its confidence. Where `info` says `"exhaustive": false`, as in what
+`mlimages export coco` writes, silence says nothing.
 """
 
 from __future__ import annotations
@@ -37,17 +40,18 @@ def read(
 ) -> Readings:
     """Read images and annotations; the source is exhaustive for its categories.
 
-    An annotation that tells no category spoils its image, since the silence of an exhaustive source
-    would say absent. One of an undeclared category is left out and named, as is one of an image
-    that is not listed.
+    An annotation that tells no category, or whose score is none, spoils its image, since the
+    silence of an exhaustive source would say absent. One of an undeclared category is left out and
+    named, as is one of an image that is not listed.
 
     Args:
         path: a JSON file, or a folder of files instances_*.json of the same categories.
         taxonomy: the vocabulary.
         source: name of the source.
-        split: the split of all images; by default what the file is called after, else train.
-        label_map: from names to synsets: "coco", "voc", a TSV, or the map; a name that is a key of
-            the vocabulary needs none.
+        split: the split of all images; by default what the file says or is called after, else
+            train.
+        label_map: from names to synsets: "coco", "voc", a TSV, or the map; a category with a `key`
+            of the vocabulary, or a name that is one, needs none.
         images: folder of the photos; by default the addresses of the file.
 
     Raises:
@@ -84,7 +88,12 @@ def _chunks(
     for file in files:
         found = Annotations.read(file, builder, whole=True)
         meanings = category_meanings(found, label_map, taxonomy)
-        denied = {c for meaning in meanings.values() if meaning.denies for c in meaning.categories}
+        denied = {
+            c
+            for meaning in meanings.values()
+            if found.exhaustive and meaning.denies
+            for c in meaning.categories
+        }
         if exhaustive is not None and denied != exhaustive:
             raise InputError(file, "declares other categories than the file before", "import each")
         exhaustive = denied
@@ -107,18 +116,21 @@ def _read_images(
     split: str | None,
 ) -> Iterator[Reading]:
     missing = set(found.images().tolist()) | found.spoiled.keys()
+    by_name = split_of_file(file)
     for where, number, record in read_images(file, builder):
         missing.discard(number)
-        if number in found.spoiled:
-            builder.reject(where, found.spoiled[number])
+        if number in found.spoiled and found.exhaustive:
+            builder.reject(where, " ".join(found.spoiled[number]))
             continue
         image = place_image(
-            builder, where, record, found.licences, photos, split or split_of_file(file)
+            builder, where, record, found.licences, photos, split or found.split or by_name
         )
         if image is not None:
-            for category in found.categories_of(number):
+            if number in found.spoiled:
+                builder.reject_line(*found.spoiled[number])
+            for category, score in found.categories_of(number).items():
                 for index in meanings[category].categories if category in meanings else ():
-                    builder.add_fact(image, index)
+                    builder.add_fact(image, index, score)
         if builder.is_full:
             yield builder.take()
     for number in sorted(missing):

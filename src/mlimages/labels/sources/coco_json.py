@@ -1,8 +1,8 @@
 """What COCO's and LVIS's JSON have in common: one object of images, annotations and categories.
 
 A file is read twice. The first time takes the categories, which may stand last, and of every
-annotation its image and category (16 bytes); the second time hands over the images. No more of the
-JSON is held than its largest element.
+annotation its image, category and score (20 bytes); the second time hands over the images. No more
+of the JSON is held than its largest element.
 """
 
 from __future__ import annotations
@@ -64,18 +64,23 @@ class Annotations:
     Attributes:
         names: category id -> name.
         synsets: category id -> its synset as LVIS writes it, `dog.n.01`.
+        keys: category id -> its key, as `mlimages export coco` writes it.
         licences: licence id -> URL or name.
-        spoiled: image id -> why its annotations do not tell what it shows.
+        spoiled: image id -> where an annotation does not tell what it shows, and why.
         unknown: annotations of a category that is not declared, and where they stand.
+        info: what the file says of itself.
     """
 
     names: dict[int, str] = field(default_factory=dict)
     synsets: dict[int, str] = field(default_factory=dict)
+    keys: dict[int, str] = field(default_factory=dict)
     licences: dict[int, str] = field(default_factory=dict)
-    spoiled: dict[int, str] = field(default_factory=dict)
+    spoiled: dict[int, tuple[str, str]] = field(default_factory=dict)
     unknown: list[tuple[str, str]] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
     _images: array = field(default_factory=lambda: array("q"))
     _categories: array = field(default_factory=lambda: array("q"))
+    _scores: array = field(default_factory=lambda: array("f"))
 
     @classmethod
     def read(cls, file: str, builder: ReadingBuilder, *, whole: bool) -> Annotations:
@@ -99,16 +104,30 @@ class Annotations:
                 found._take_annotation(where, value, builder)
             elif key in ("categories", "licenses"):
                 found._take_named(key, where, value, builder)
+            elif key == "info" and isinstance(value, dict):
+                found.info = value
         if not found.names:
             missing = f"no categories among its members {', '.join(counts) or 'none'}"
             raise InputError(file, missing, "name a JSON file of instances")
         found._keep_known(file)
         return found
 
-    def categories_of(self, image: int) -> list[int]:
-        """The ids of the categories that annotations of an image name, ascending."""
+    @property
+    def exhaustive(self) -> bool:
+        """Whether silence about a category says that it is not there, as in COCO."""
+        return self.info.get("exhaustive") is not False
+
+    @property
+    def split(self) -> str | None:
+        """The split of all images, if the file says so."""
+        split = self.info.get("split")
+        return split if isinstance(split, str) and split else None
+
+    def categories_of(self, image: int) -> dict[int, float]:
+        """The categories that annotations of an image name, ascending -> the greatest score."""
         first, last = np.searchsorted(self._pairs[0], [image, image + 1])
-        return self._pairs[1][first:last].tolist()
+        scores = self._best[first:last].tolist()
+        return dict(zip(self._pairs[1][first:last].tolist(), scores, strict=True))
 
     def images(self) -> NDArray[np.int64]:
         """The ids of the images that are annotated, ascending."""
@@ -118,12 +137,17 @@ class Annotations:
         image = _identifier(value, "image_id")
         category = _identifier(value, "category_id")
         if image is None:
-            builder.reject(where, "names no image")
-        elif category is None:
-            self.spoiled.setdefault(image, f"{where} tells no category")
+            return builder.reject(where, "names no image")
+        score = value.get("score", 1.0)
+        if category is None:
+            self.spoiled.setdefault(image, (where, "tells no category"))
+        elif type(score) not in (int, float) or not 0 < np.float32(score) <= 1:
+            self.spoiled.setdefault(image, (where, f"score {score!r:.80} is not in (0, 1]"))
         else:
             self._images.append(image)
             self._categories.append(category)
+            self._scores.append(score)
+        return None
 
     def _take_named(self, key: str, where: str, value: Any, builder: ReadingBuilder) -> None:
         number = _identifier(value, "id")
@@ -138,18 +162,26 @@ class Annotations:
             self.names[number] = name
             if isinstance(value.get("synset"), str):
                 self.synsets[number] = value["synset"]
+            if isinstance(value.get("key"), str):
+                self.keys[number] = value["key"]
 
     def _keep_known(self, file: str) -> None:
         """Sort the pairs, each once; those of an undeclared category are kept apart."""
         pairs = np.array([self._images, self._categories], np.int64)
-        self._images, self._categories = array("q"), array("q")
+        scores = np.array(self._scores, np.float32)
+        self._images, self._categories, self._scores = array("q"), array("q"), array("f")
         declared = np.isin(pairs[1], np.fromiter(self.names, np.int64))
         for category, count in zip(
             *np.unique(pairs[1][~declared], return_counts=True), strict=True
         ):
             reason = f"{count:,} annotations, but there is no such category"
             self.unknown.append((f"{file}: category {category}", reason))
-        self._pairs = np.unique(pairs[:, declared], axis=1)
+        pairs, scores = pairs[:, declared], scores[declared]
+        order = np.lexsort((-scores, pairs[1], pairs[0]))
+        pairs, scores = pairs[:, order], scores[order]
+        first = np.ones(len(scores), bool)
+        first[1:] = np.any(pairs[:, 1:] != pairs[:, :-1], axis=0)
+        self._pairs, self._best = pairs[:, first], scores[first]
 
 
 def read_images(file: str, builder: ReadingBuilder) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -211,11 +243,16 @@ def category_meanings(
 ) -> dict[int, Meaning]:
     """Category id -> meaning, of the categories that have one.
 
-    A name goes by the label map; without a map, or when it is not in it, a category goes by its
-    synset; and a name that is a key of the vocabulary is that category.
+    A category with a key of the vocabulary is that one. A name goes by the label map; without a
+    map, or when it is not in it, a category goes by its synset; and a name that is a key of the
+    vocabulary is that category.
     """
     mappings = {}
     for number, name in found.names.items():
+        key = found.keys.get(number, "")
+        if taxonomy.get(key) is not None:
+            mappings[number] = Mapping(str(number), key, "exact", "")
+            continue
         known = label_map.mappings.get(name) if label_map is not None else None
         wnid = known.wnid if known is not None else _key(name, found.synsets.get(number), taxonomy)
         if wnid is not None:

@@ -1,31 +1,42 @@
-"""Hugging Face's imagefolder: photos, and a table of metadata beside them.
+"""Hugging Face's data sets: an imagefolder with a table of metadata beside its photos.
 
     train/metadata.csv (or .jsonl, .parquet)     columns: file_name, and label, labels or tags
     train/0001.jpg                               file_name is relative to the table's folder
     test/metadata.csv
 
-The tables are read as those of `table`; a class number needs the list of class names.
+The tables are read as those of `table`; a class number needs the list of class names. Where there
+is no such table, Parquet files that name their classes are read (`huggingface_parquet.py`), as
+`mlimages export huggingface` writes them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlimages.errors import InputError
+from mlimages.errors import InputError, UnknownCategoryError, UsageError
 from mlimages.labels.reading import Reading, ReadingBuilder
 from mlimages.labels.sources.class_names import class_resolver
 from mlimages.labels.sources.files import SPLIT_FOLDERS
-from mlimages.labels.sources.label_space import find_label_map
-from mlimages.labels.sources.streams import absolute, files_of, name_of, stem_of, suffix_of
+from mlimages.labels.sources.huggingface_parquet import ParquetReader, class_names_of
+from mlimages.labels.sources.label_space import Meaning, find_label_map, label_meanings
+from mlimages.labels.sources.streams import (
+    absolute,
+    files_of,
+    is_remote,
+    name_of,
+    stem_of,
+    suffix_of,
+)
 from mlimages.labels.sources.table import TableReader, resolver
-from mlimages.labels.sources.table_rows import KINDS
+from mlimages.labels.sources.table_rows import KINDS, PARQUET
 from mlimages.labels.streams import Readings, one_or_many
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.mapping import LabelMap
 
-EXPECTED = "a folder with metadata.csv, metadata.jsonl or metadata.parquet in it"
+EXPECTED = "metadata.csv, .jsonl or .parquet in it, or Parquet files that name their classes"
+LABEL_MAP = "label-map.tsv"  # that an export leaves beside its files
 
 
 def read(
@@ -43,7 +54,8 @@ def read(
     """Read all tables of metadata of a folder; rejects are as in `table`.
 
     Args:
-        path: the folder, or one table.
+        path: the folder, or one table. Parquet files of named classes are read when there is no
+            table of metadata; a label-map.tsv in the folder says what the names mean.
         taxonomy: the vocabulary.
         source: name of the source.
         split: the split of all images; by default that of a column, else of the folder.
@@ -55,15 +67,26 @@ def read(
 
     Raises:
         InputError: no such folder, no table of metadata in it, or columns are missing.
+        UsageError: `classes` for Parquet files that name theirs.
     """
     root = absolute(path)
-    tables = [
-        file for file in files_of(root) if stem_of(file) == "metadata" and suffix_of(file) in KINDS
-    ]
-    if not tables and files_of(root) == [root]:
+    files = files_of(root)
+    tables = [file for file in files if stem_of(file) == "metadata" and suffix_of(file) in KINDS]
+    if not tables:
+        named = [file for file in files if suffix_of(file) in PARQUET]
+        found = class_names_of(named[0], field) if named else None
+        if found is not None:
+            if classes is not None:
+                raise UsageError("--classes", "the tables name their classes", "leave it out")
+            builder = ReadingBuilder(source, "huggingface", single_label=single_label)
+            meaning_of = _meanings(label_map or _map_beside(root), taxonomy)
+            return one_or_many(
+                _parquet_chunks(ParquetReader(builder, *found, meaning_of, split), named, root)
+            )
+    if not tables and files == [root]:
         tables = [root]
     if not tables:
-        raise InputError(path, "holds no table of metadata", f"expected: {EXPECTED}")
+        raise InputError(path, "holds no table", f"name a folder with {EXPECTED}")
     map_ = find_label_map(label_map) if label_map is not None else None
     resolve = class_resolver(resolver(taxonomy, map_), classes, numbers_are_labels=map_ is not None)
     builder = ReadingBuilder(source, "huggingface", single_label=single_label)
@@ -75,6 +98,35 @@ def _chunks(reader: TableReader, tables: list[str], root: str) -> Iterator[Readi
     for table in tables:
         yield from reader.read(table, default_split=_split_of(table, root))
     yield reader.builder.build()
+
+
+def _parquet_chunks(reader: ParquetReader, tables: list[str], root: str) -> Iterator[Reading]:
+    for table in tables:
+        yield from reader.read(table)
+    reader.finish(root)
+    yield reader.builder.build()
+
+
+def _map_beside(root: str) -> Path | None:
+    path = Path(root) / LABEL_MAP
+    return path if not is_remote(root) and path.is_file() else None
+
+
+def _meanings(
+    label_map: str | Path | LabelMap | None, taxonomy: Taxonomy
+) -> Callable[[str], Meaning | None]:
+    """From a class's name to what it says: by the map, else by the vocabulary's own names."""
+    if label_map is not None:
+        return label_meanings(find_label_map(label_map), taxonomy).get
+
+    def by_name(name: str) -> Meaning | None:
+        try:
+            # A class that is called 7 is not the seventh category.
+            return None if name.isdigit() else Meaning((taxonomy.resolve(name),), True)
+        except UnknownCategoryError:
+            return None
+
+    return by_name
 
 
 def _split_of(table: str, root: str) -> str | None:

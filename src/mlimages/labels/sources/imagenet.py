@@ -14,7 +14,6 @@ photo's URL behind it.
 
 from __future__ import annotations
 
-import collections
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,38 +73,43 @@ def read(
         InputError: no such folder or file, or nothing of these layouts in it.
     """
     if is_remote(path) or Path(path).is_file():
-        return one_or_many(_file_chunks(_Reader(taxonomy, source), absolute(path), split, images))
+        reader, file = _Reader(taxonomy, source), absolute(path)
+        return one_or_many(_chunks(reader, file, _file_photos(reader, file, split, images)))
     if images is not None:
         raise InputError("images", "a folder of ImageNet holds its photos", "leave it out")
     folder = require_folder(path, EXPECTED)
     reader = _Reader(taxonomy, source)
-    reader.read_folder(folder, split or SPLIT_FOLDERS.get(folder.name))
-    for part in entries(folder):
-        if part.is_dir() and part.name in SPLIT_FOLDERS:
-            reader.read_folder(part, split or SPLIT_FOLDERS[part.name])
-    if not reader.found:
-        raise InputError(folder, "holds nothing of ImageNet's layout", f"expected: {EXPECTED}")
-    return reader.builder.build()
+    return one_or_many(_chunks(reader, str(folder), _folder_photos(reader, folder, split)))
 
 
-def _file_chunks(
-    reader: _Reader, file: str, split: str | None, images: Path | str | None
-) -> Iterator[Reading]:
-    """Read a tar or a list; an error when it is neither."""
-    split = split or split_of_file(file)
-    if file.endswith(".tar"):
-        photos = reader.read_archive(Path(file), split)
-    else:
-        if images is not None and not Path(images).is_dir():
-            raise InputError(images, "no such folder", "name the folder of the photos")
-        finder = PhotoFinder([Path(images).absolute()] if images is not None else [])
-        photos = reader.read_list(file, split, finder)
+def _chunks(reader: _Reader, path: str, photos: Iterator[None]) -> Iterator[Reading]:
+    """What was read so far, whenever it is enough; an error when there is nothing at all."""
     for _ in photos:
         if reader.builder.is_full:
             yield reader.builder.take()
     if not reader.found:
-        raise InputError(file, "holds nothing of ImageNet's layout", f"expected: {EXPECTED}")
+        raise InputError(path, "holds nothing of ImageNet's layout", f"expected: {EXPECTED}")
     yield reader.builder.build()
+
+
+def _folder_photos(reader: _Reader, folder: Path, split: str | None) -> Iterator[None]:
+    yield from reader.read_folder(folder, split or SPLIT_FOLDERS.get(folder.name))
+    for part in entries(folder):
+        if part.is_dir() and part.name in SPLIT_FOLDERS:
+            yield from reader.read_folder(part, split or SPLIT_FOLDERS[part.name])
+
+
+def _file_photos(
+    reader: _Reader, file: str, split: str | None, images: Path | str | None
+) -> Iterator[None]:
+    """The photos of a tar or a list."""
+    split = split or split_of_file(file)
+    if file.endswith(".tar"):
+        return reader.read_archive(Path(file), split)
+    if images is not None and not Path(images).is_dir():
+        raise InputError(images, "no such folder", "name the folder of the photos")
+    finder = PhotoFinder([Path(images).absolute()] if images is not None else [])
+    return reader.read_list(file, split, finder)
 
 
 class _Reader:
@@ -115,29 +119,32 @@ class _Reader:
         self.found = False
         self.resolved: dict[str, tuple[int, ...] | str] = {}
 
-    def read_folder(self, folder: Path, split: str | None) -> None:
-        """Read all layouts that lie directly in a folder."""
+    def read_folder(self, folder: Path, split: str | None) -> Iterator[None]:
+        """Read all layouts that lie directly in a folder, a photo a step."""
         for entry in track(entries(folder), folder.name, unit="entries"):
             named_after = _NAMED_AFTER.match(entry.name)
             if entry.is_dir():
                 if _WNID.fullmatch(entry.name):
-                    self._read_class_folder(entry, split)
+                    yield from self._read_class_folder(entry, split)
                 elif entry.name not in SPLIT_FOLDERS:
                     self.builder.note(f"{entry}: not named after a synset, not read")
             elif entry.suffix == ".tar":
-                collections.deque(self.read_archive(entry, split), maxlen=0)
+                yield from self.read_archive(entry, split)
             elif named_after and has_image_name(entry):
                 self._add(named_after[1], str(entry), str(entry), entry.name, split)
             elif has_image_name(entry):
                 self.builder.reject(str(entry), "its name begins with no wnid")
+            yield
 
     def read_archive(self, archive: Path, split: str | None) -> Iterator[None]:
-        """Read a tar in any of the layouts, a photo or a synset a step."""
+        """Read a tar in any of the layouts, a photo a step."""
         labels = archive.with_name(f"{archive.stem}_labels.tsv")
         if _WNID.fullmatch(archive.stem):
-            self._read_tar(archive, split, archive.stem)
+            yield from self._read_tar(archive, split, archive.stem)
         elif labels.is_file():
-            self._read_labelled_tar(archive, labels, split or split_of_name(archive.stem))
+            yield from self._read_labelled_tar(
+                archive, labels, split or split_of_name(archive.stem)
+            )
         elif _holds_tars(archive):
             yield from self._read_nested(archive, split)
         else:
@@ -187,23 +194,26 @@ class _Reader:
             self._add(wnid, location, place, name, split, listed=url)
             yield
 
-    def _read_class_folder(self, folder: Path, split: str | None) -> None:
+    def _read_class_folder(self, folder: Path, split: str | None) -> Iterator[None]:
         self.found = True
-        files = list(files_below(folder))
-        for file in files:
+        empty = True
+        for file in files_below(folder):
+            empty = False
             if has_image_name(file):
                 self._add(folder.name, str(file), str(file), file.name, split)
             else:
                 self.builder.reject(str(file), "not the name of an image")
-        if not files:
+            yield
+        if empty:
             self.builder.note(f"{folder}: no photos")
 
-    def _read_tar(self, archive: Path, split: str | None, wnid: str) -> None:
+    def _read_tar(self, archive: Path, split: str | None, wnid: str) -> Iterator[None]:
         for member in self._photos_in(archive):
             uri = tar_uri(archive, member)
             self._add(wnid, uri, uri, member, split)
+            yield
 
-    def _read_labelled_tar(self, archive: Path, labels: Path, split: str | None) -> None:
+    def _read_labelled_tar(self, archive: Path, labels: Path, split: str | None) -> Iterator[None]:
         wnids = self._read_labels(labels)
         for member in self._photos_in(archive):
             uri = tar_uri(archive, member)
@@ -211,6 +221,7 @@ class _Reader:
                 self._add(wnids.pop(member)[0], uri, uri, member, split)
             else:
                 self.builder.reject(uri, f"no row in {labels.name}")
+            yield
         for member, (_, location) in wnids.items():
             self.builder.reject(location, f"no member {member} in {archive.name}")
 

@@ -87,8 +87,8 @@ def _chunks(
                 yield builder.take()
         for number in sorted(missing):
             builder.reject(f"{file}: image {number}", "annotated, but not among the images")
-        for where in found.spoiled.values():
-            builder.reject_line(where.removesuffix(" tells no category"), "tells no category")
+        for where, reason in found.spoiled.values():
+            builder.reject_line(where, reason)
         for category, count in reader.unmapped.most_common():
             name = found.names[category]
             builder.reject_line(f"{file}: category {name}", f"{count:,} images: it has no category")
@@ -107,9 +107,11 @@ class _Reader:
     def take(self, image: int, where: str, number: int, record: dict[str, Any]) -> None:
         """Add the facts of an image: its position, its place in the file, its id and record."""
         shown = self.found.categories_of(number)
-        present = {index for category in shown for index in self._categories(category, False)}
-        for index in sorted(present):
-            self.builder.add_fact(image, index)
+        present = set()
+        for category, score in shown.items():
+            for index in self._categories(category, False):
+                present.add(index)
+                self.builder.add_fact(image, index, score)
         doubtful = set(self._listed(record, "not_exhaustive_category_ids", where))
         absent: set[int] = set()
         for category in self._listed(record, "neg_category_ids", where):

@@ -18,19 +18,14 @@ label of it.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mlimages.errors import InputError, UnknownCategoryError
 from mlimages.labels.reading import CHUNK_IMAGES, Reading, ReadingBuilder
-from mlimages.labels.sources.files import stem
 from mlimages.labels.sources.label_space import find_label_map
-from mlimages.labels.sources.streams import Place, absolute, is_remote, name_of, stem_of
+from mlimages.labels.sources.streams import Place, absolute, name_of, stem_of
+from mlimages.labels.sources.table_images import ListedImage, image_of
 from mlimages.labels.sources.table_rows import read_header, read_rows
 from mlimages.labels.streams import Readings, one_or_many
 from mlimages.progress import track
@@ -49,9 +44,6 @@ COLUMNS = {
     "licence": ("licence", "license"),
     "author": ("author",),
 }
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
-_INSIDE = re.compile(r"tar://.+::/.+|range://\d+\+\d+::/.+", re.ASCII)
 
 
 def read(
@@ -116,7 +108,8 @@ class TableReader:
         separator: str,
         tags: str | None = None,
     ) -> None:
-        self.builder, self._resolve = builder, resolve
+        self.builder, self._find = builder, resolve
+        self._unresolved: set[str] = set()
         self._split, self._separator, self._tags = split, separator, tags
         self._handed_over: dict[str, str] = {}  # key -> id, where more rows of an image may come
 
@@ -136,27 +129,38 @@ class TableReader:
         header = read_header(path)
         places = self._find_columns(path, header)
         root = root if root is not None else path.rpartition("/")[0]
-        collected: dict[str, _Image] = {}
+        collected: dict[str, ListedImage] = {}
         rows = read_rows(path, len(header), set(places.values()))
         for location, values, wrong in track(rows, name_of(path), unit="rows"):
             if values is None:
                 self.builder.reject(location, wrong)
                 continue
             row = {name: values[place] for name, place in places.items()}
-            image = _image_of(row, location, root)
+            image = image_of(row, location, root)
             if isinstance(image, str):
                 self.builder.reject(location, image)
             elif image.key in collected and "tags" in places:
                 self.builder.reject(location, f"image {image.key} was listed before")
             else:
                 image = collected.setdefault(image.key, image)
-                _take_tags(image, row, location, self._separator, self._resolve)
+                image.take_tags(row, location, self._separator, self._resolve)
             if len(collected) >= CHUNK_IMAGES:
                 self._hand_over(collected, default_split)
                 yield self.builder.take()
         self._hand_over(collected, default_split)
+        if self._unresolved:
+            self.builder.note(
+                f"{len(self._unresolved):,} tags are of no category, or of several: --map says "
+                "what they mean (coco, voc, or a table as `mlimages taxonomy map` writes it)"
+            )
 
-    def _hand_over(self, collected: dict[str, _Image], default_split: str | None) -> None:
+    def _resolve(self, tag: str) -> tuple[int, ...] | str:
+        found = self._find(tag)
+        if isinstance(found, str):
+            self._unresolved.add(tag)
+        return found
+
+    def _hand_over(self, collected: dict[str, ListedImage], default_split: str | None) -> None:
         for key, image in collected.items():
             known = self._handed_over.get(key)
             position = image.add_to(self.builder, self._split, default_split, known)
@@ -187,116 +191,6 @@ class TableReader:
         raise InputError(path, f"{missing} {listed}", "rename the columns")
 
 
-@dataclass
-class _Image:
-    """An image and what its rows say."""
-
-    location: str
-    uri: str | None
-    name: str
-    row: dict[str, Any]
-    facts: list[tuple[int, bool, float]] = field(default_factory=list)
-    wrong: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return self.uri or self.name
-
-    def add_to(
-        self, builder: ReadingBuilder, split: str | None, default: str | None, known: str | None
-    ) -> int | None:
-        """Hand over the image, or reject it when all that was said of it is wrong.
-
-        Args:
-            builder: takes it in.
-            split, default: its split whatever it says, and when it says none.
-            known: its id, when it was handed over before: then it is listed by that alone.
-
-        Returns:
-            Its position, or None.
-        """
-        if self.wrong and not self.facts:
-            builder.reject(*self.wrong[0])
-            return None
-        position = builder.add_image(
-            self.location,
-            self.uri if known is None else None,
-            known or self.name,
-            split=split or _text(self.row.get("split")) or default,
-            licence=_text(self.row.get("licence")) or None,
-            author=_text(self.row.get("author")) or None,
-        )
-        if position is not None:
-            for category, present, confidence in self.facts:
-                builder.add_fact(position, category, confidence, present=present)
-            for location, reason in self.wrong:
-                builder.reject_line(location, reason)
-        return position
-
-
-def _image_of(row: dict[str, Any], location: str, root: str) -> _Image | str:
-    """The image that a row speaks of, or why there is none."""
-    uri, path = _text(row.get("uri")) or None, _text(row.get("path"))
-    if "\0" in f"{uri}{path}":
-        return "its name holds a zero byte"
-    name = _text(row.get("id"))
-    if path:
-        uri = f"{root}/{path}" if is_remote(root) else os.path.normpath(os.path.join(root, path))
-    elif uri is not None and uri.startswith(("tar://", "range://")) and not _INSIDE.fullmatch(uri):
-        return f"{uri}: not tar://MEMBER::/archive.tar or range://OFFSET+LENGTH::/file"
-    elif uri is not None and not uri.startswith(("http://", "https://", "tar://", "range://", "/")):
-        return f"{uri}: not an http(s) URL, a tar's member or an absolute path"
-    if not name and uri is None:
-        return "neither an id nor a place"
-    return _Image(location, uri, name or stem(uri or ""), row)
-
-
-def _take_tags(
-    image: _Image,
-    row: dict[str, Any],
-    location: str,
-    separator: str,
-    resolve: Callable[[str], tuple[int, ...] | str],
-) -> None:
-    """Read the tags of a row into the image's facts, and what is wrong with them."""
-    stance = _stance(row)
-    cell = row.get("tags", row.get("tag"))
-    if isinstance(cell, list | tuple):
-        words = [_text(word) for word in cell]
-    elif "tags" in row:
-        words = [word.strip() for word in _text(cell).split(separator or None)]
-    else:
-        words = [_text(cell)]
-        if not words[0]:
-            image.wrong.append((location, "no tag"))
-    for word in filter(None, words):
-        categories = resolve(word)
-        if isinstance(categories, str) or isinstance(stance, str):
-            wrong = stance if isinstance(stance, str) else str(categories)
-            image.wrong.append((location, wrong))
-        else:
-            image.facts += [(category, *stance) for category in categories]
-
-
-def _stance(row: dict[str, Any]) -> tuple[bool, float] | str:
-    """(present, confidence) that a row gives its tags, or what is wrong with it."""
-    present, confidence = True, 1.0
-    if text := _text(row.get("confidence")):
-        if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
-            return f"confidence {text!r} is not a number from 0 to 1"
-        present = bool(np.float32(text) > 0)
-        if not present and text.lower().partition("e")[0].strip("0."):
-            return f"confidence {text!r} is 0 as float32"  # so it would say absent
-        confidence = float(text) or 1.0
-    if said := _text(row.get("present")).lower():
-        if said not in _TRUTH:
-            return f"present {said!r} is neither yes nor no"
-        if _TRUTH[said] and not present:
-            return f"present {said!r} contradicts confidence {text!r}"
-        present = _TRUTH[said]
-    return present, confidence
-
-
 def resolver(
     taxonomy: Taxonomy, label_map: LabelMap | None
 ) -> Callable[[str], tuple[int, ...] | str]:
@@ -317,10 +211,3 @@ def resolver(
         return known[text]
 
     return resolve
-
-
-def _text(value: Any) -> str:
-    """A cell as text; nothing, and a table's missing values, are empty."""
-    if value is None or value != value:  # NaN is what some tools write for nothing
-        return ""
-    return str(value).strip()

@@ -42,7 +42,7 @@ def read_header(path: Place) -> list[str]:
         raise InputError(path, "is a folder", "name a CSV, TSV, JSON Lines or Parquet table")
     kind = suffix_of(path)
     if kind in PARQUET:
-        names = _parquet(path).schema_arrow.names
+        names = open_parquet(path).schema_arrow.names
     elif kind in DELIMITED:
         names = _delimited_header(path)
     elif kind in JSON_LINES:
@@ -77,7 +77,8 @@ def read_rows(path: Place, width: int, used: set[int]) -> Iterator[Row]:
         yield from delimited_rows(path, width)
 
 
-def _parquet(path: Place) -> pq.ParquetFile:
+def open_parquet(path: Place) -> pq.ParquetFile:
+    """Open a Parquet file; raises InputError when it is none."""
     try:
         return pq.ParquetFile(open_raw(path) if is_remote(path) else path)
     except (pa.ArrowException, OSError, EOFError) as error:
@@ -86,7 +87,7 @@ def _parquet(path: Place) -> pq.ParquetFile:
 
 def _parquet_rows(path: Place, width: int, used: set[int]) -> Iterator[Row]:
     number = 0
-    file = _parquet(path)
+    file = open_parquet(path)
     try:
         names = {place: file.schema_arrow.names[place] for place in sorted(used)}
         for batch in file.iter_batches(columns=list(names.values())):

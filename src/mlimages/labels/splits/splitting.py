@@ -107,9 +107,8 @@ def split_images(
     plan = _plan(store, seed, keep)
     in_play = plan.free | plan.kept
     by_chance = plan.kept_validation | (plan.free & (plan.hashes < validation * 2.0**64))
-    sizes, taken, decided, chance = (
-        _count(store, num_categories, images)
-        for images in (in_play, plan.kept_validation, plan.kept, by_chance)
+    sizes, taken, decided, chance = _count(
+        store, num_categories, (in_play, plan.kept_validation, plan.kept, by_chance)
     )
     ledger = Ledger(validation, sizes, decided.astype(np.float64), taken)
     group = _group_by_rarest(store, sizes, plan)
@@ -199,13 +198,17 @@ def hash_ids(ids: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
     return value
 
 
-def _count(store: Store, num_categories: int, images: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """int64 [categories]: tags of the chosen images."""
-    total = np.zeros(num_categories, np.int64)
-    if images.any():
-        for block in tag_blocks(store, "counting categories"):
-            own = np.repeat(images[block.rows], np.diff(block.indptr))
-            total += np.bincount(block.categories[own], minlength=num_categories)
+def _count(
+    store: Store, num_categories: int, chosen: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.int64]:
+    """int64 [choices, categories]: tags of the chosen images, of each choice in one pass."""
+    total = np.zeros((len(chosen), num_categories), np.int64)
+    some = [place for place, images in enumerate(chosen) if images.any()]
+    for block in tag_blocks(store, "counting categories"):
+        lengths = np.diff(block.indptr)
+        for place in some:
+            own = np.repeat(chosen[place][block.rows], lengths)
+            total[place] += np.bincount(block.categories[own], minlength=num_categories)
     return total
 
 

@@ -72,7 +72,7 @@ class Statistics:
 
     Attributes:
         images: all images.
-        duplicates: images that another one, of the same bytes, stands for.
+        duplicates: images that another one stands for.
         removed: images removed on request.
         images_with_tags: those with a tag at least.
         tags: pairs of image and category.

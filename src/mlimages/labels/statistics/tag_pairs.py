@@ -82,19 +82,26 @@ class TagPairs:
         return self.pmi() / np.maximum(surprise, 1e-12)
 
 
-def count_tag_pairs(store: Store, hierarchy: Hierarchy, most_images: int = MOST_IMAGES) -> TagPairs:
+def count_tag_pairs(
+    store: Store,
+    hierarchy: Hierarchy,
+    most_images: int = MOST_IMAGES,
+    among: NDArray[np.bool_] | None = None,
+) -> TagPairs:
     """Count pairs of tags of multi-label images.
 
     Args:
         store: the database, with current tags.
         hierarchy: the one that the tags were derived with.
         most_images: of more images than these, a part is counted.
+        among: what `multi_label_images` gives, when it is known.
     """
-    chosen, of = choose_images(store, most_images)
+    among = multi_label_images(store) if among is None else among
+    of, chosen = int(among.sum()), _some_of(among, most_images)
     sizes = np.zeros(hierarchy.num_categories, np.int64)
     counter = _PairCounter(hierarchy)
     images = 0
-    for block in tag_blocks(store, "counting pairs of tags"):
+    for block in tag_blocks(store, "counting pairs of tags", chosen):
         block = countable(block, chosen)
         sizes += np.bincount(block.categories, minlength=len(sizes))
         images += len(block)
@@ -103,20 +110,26 @@ def count_tag_pairs(store: Store, hierarchy: Hierarchy, most_images: int = MOST_
     return TagPairs(images, of, sizes, keys, together)
 
 
-def choose_images(store: Store, most_images: int | None = None) -> tuple[NDArray[np.bool_], int]:
-    """(bool [images]: the multi-label images to count, how many there were to choose from)."""
+def multi_label_images(store: Store) -> NDArray[np.bool_]:
+    """bool [images]: those that a multi-label source annotated, without duplicates."""
     chosen = ~left_out(store)
     sources = store.table("sources")
     for number in store.partitions("images"):
         table = store.table("images", ["row", "sources"], number)
         chosen[table["row"].to_numpy()] &= ~single_label_rows(table, sources)
-    of = int(chosen.sum())
-    if most_images is not None and of > most_images:
-        rows = np.flatnonzero(chosen)
-        # Knuth's multiplicative hash spreads the choice over the rows, the same every time.
-        spread = (rows.astype(np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
-        chosen[rows[np.argsort(spread, kind="stable")[most_images:]]] = False
-    return chosen, of
+    return chosen
+
+
+def _some_of(chosen: NDArray[np.bool_], most: int) -> NDArray[np.bool_]:
+    """At most so many of the images, spread over all."""
+    rows = np.flatnonzero(chosen)
+    if len(rows) <= most:
+        return chosen
+    # Knuth's multiplicative hash spreads the choice over the rows, the same every time.
+    spread = (rows.astype(np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
+    fewer = np.zeros_like(chosen)
+    fewer[rows[np.argsort(spread, kind="stable")[:most]]] = True
+    return fewer
 
 
 def countable(block: TagBlock, chosen: NDArray[np.bool_]) -> TagBlock:

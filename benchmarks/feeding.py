@@ -1,0 +1,240 @@
+"""Images a second and core that reach a network, decoded and augmented, beside other loaders.
+
+Photos of 500 x 375 and of 341 x 256 pixels become batches of 224 x 224 under the paper's
+augmentation: once as each peer documents it, and once with this project's transform handed to the
+peer. Every side runs in one process on the same core; sides take turns.
+
+    python -m benchmarks.feeding [--photos DIR] [--tensorflow PYTHON] [--quick] [--json]
+
+`--photos` takes real photos instead of cut-outs of scikit-learn's two; `--tensorflow` is the Python
+of an environment that has TensorFlow (its package does not share one with everything else).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import subprocess
+import sys
+import tarfile
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from benchmarks.harness import Outcome, main, medians
+from benchmarks.peers import feeding as peers
+from PIL import Image
+
+from mlimages.images.augmentation import AugmentationParameters, train_image
+from mlimages.images.colour import ColourParameters, distort_colour
+from mlimages.images.packing import shard_name
+
+SIZES = {"500x375": (500, 375), "341x256": (341, 256)}
+SHARDS = 4
+OPTIONS = argparse.Namespace(photos=None, tensorflow=None)
+
+
+def originals(folder: Path | None) -> list[Image.Image]:
+    """Real photos of a folder, or the two that scikit-learn carries."""
+    if folder is not None:
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+        return [Image.open(path).convert("RGB") for path in paths[:500]]
+    from sklearn.datasets import load_sample_images
+
+    return [Image.fromarray(array) for array in load_sample_images().images]
+
+
+def cut_out(picture: Image.Image, size: tuple[int, int], rng: random.Random) -> bytes:
+    """A JPEG of a random part of a photo, or all of one that is hardly larger."""
+    share = rng.uniform(0.8, 1.0)
+    scale = share * min(picture.width / size[0], picture.height / size[1])
+    width, height = round(size[0] * scale), round(size[1] * scale)
+    left, top = rng.randint(0, picture.width - width), rng.randint(0, picture.height - height)
+    part = picture.resize(size, Image.Resampling.LANCZOS, (left, top, left + width, top + height))
+    if rng.random() < 0.5:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    file = io.BytesIO()
+    part.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def write_photos(folder: Path, size: tuple[int, int], count: int) -> float:
+    """Write photos as files and as shards; returns their mean size in bytes."""
+    pictures, rng = originals(OPTIONS.photos), random.Random(1)
+    files = [cut_out(pictures[i % len(pictures)], size, rng) for i in range(count)]
+    (folder / "photos" / "all").mkdir(parents=True)
+    (folder / "shards").mkdir()
+    records = []
+    for shard in range(SHARDS):
+        with tarfile.open(folder / "shards" / shard_name(shard), "w") as archive:
+            for row in range(shard * count // SHARDS, (shard + 1) * count // SHARDS):
+                data = files[row]
+                (folder / "photos" / "all" / f"{row:06d}.jpg").write_bytes(data)
+                member = tarfile.TarInfo(f"{row:06d}.jpg")
+                member.size = len(data)
+                records.append((row, shard, archive.offset + 512, len(data), zlib.crc32(data)))
+                archive.addfile(member, io.BytesIO(data))
+    names = ("row", "shard", "offset", "length", "crc32")
+    types = (np.int32, np.int32, np.int64, np.int32, np.uint32)
+    columns = {
+        name: np.array(column, dtype=kind)
+        for name, kind, column in zip(names, types, zip(*records, strict=True), strict=True)
+    }
+    pq.write_table(pa.table(columns), folder / "shards" / "index.parquet")
+    return sum(map(len, files)) / count
+
+
+class Child:
+    """A side in its process."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.first = self._answer()
+
+    def go(self, count: int) -> float:
+        """Seconds an image of one pass."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        if answer["images"] != count:
+            raise SystemExit(
+                f"error: {self.process.args} gave {answer['images']} of {count} images"
+            )
+        return answer["seconds"] / count
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit(f"error: {self.process.args} failed")
+
+
+def measure(quick: bool, folder: Path) -> Outcome:
+    """All sides at both sizes."""
+    outcome = Outcome()
+    count, repetitions = (128, 1) if quick else (512, 7)
+    worst: dict[str, list[float]] = {}
+    for name, size in SIZES.items():
+        outcome.figures[f"{name} bytes a photo"] = write_photos(folder / name, size, count)
+        seconds = _take_turns(folder / name, count, repetitions, outcome, name)
+        ours = seconds["ours"]
+        documented = {s: t for s, t in seconds.items() if s in DOCUMENTED}
+        handed = {s: t for s, t in seconds.items() if s.endswith("_our_transform")}
+        ratios = {
+            "feeding_vs_best_peer": min(documented.values()) / ours,
+            "feeding_vs_best_peer_same_transform": min(handed.values()) / ours,
+            "feeding_vs_bare_decode": seconds["bare"] / ours,
+        }
+        for ratio, value in ratios.items():
+            outcome.ratios[f"{ratio} {name}"] = value
+            worst.setdefault(ratio, []).append(value)
+    outcome.ratios |= {ratio: min(values) for ratio, values in worst.items()}
+    outcome.seconds |= _start_and_resume(folder / "500x375")
+    outcome.figures |= pixel_differences()
+    return outcome
+
+
+DOCUMENTED = ("torchvision", "webdataset", "datasets", "tensorflow")
+
+
+def _take_turns(
+    folder: Path, count: int, repetitions: int, outcome: Outcome, name: str
+) -> dict[str, float]:
+    commands = {
+        side: [sys.executable, "-m", "benchmarks.peers.feeding", side, str(folder)]
+        for side in peers.SIDES
+    }
+    if OPTIONS.tensorflow:
+        script = Path(peers.__file__).with_name("feeding_tensorflow.py")
+        commands["tensorflow"] = [OPTIONS.tensorflow, str(script), str(folder)]
+    children = {side: Child(command) for side, command in commands.items()}
+    times: dict[str, list[float]] = {side: [] for side in children}
+    for repetition in range(repetitions + 1):
+        for side, child in children.items():
+            seconds = child.go(count)
+            if repetition:  # the first pass warms up
+                times[side].append(seconds)
+    for side, child in children.items():
+        outcome.seconds[f"{name} first batch: {side}"] = child.first["first"]
+        child.process.communicate()
+    outcome.raw |= {f"{name} {side}": values for side, values in times.items()}
+    found = medians(times)
+    outcome.figures |= {f"{name} images/s/core: {side}": 1 / t for side, t in found.items()}
+    return found
+
+
+def _start_and_resume(folder: Path) -> dict[str, float]:
+    """Seconds until our first batch, from nothing and from the middle of an epoch."""
+    from mlimages.training.dataset import LaneSampler
+
+    found = {}
+    for name, share in (("first batch", 0.0), ("resume mid-epoch", 0.5)):
+        start = time.perf_counter()
+        dataset = peers.our_dataset(folder)
+        seen = int(len(dataset) * share)
+        keys = next(iter(LaneSampler(dataset.order(), peers.BATCH, seen)))
+        dataset.__getitems__(keys)
+        found[f"ours, {name}"] = time.perf_counter() - start
+    return found
+
+
+def pixel_differences() -> dict[str, float]:
+    """Mean and greatest difference from torchvision v2 on the same parameters, of 0 to 255.
+
+    Ours is bilinear between four pixels, as the paper's code, and hue turns in HSV in floating
+    point, clipped once at the end; torchvision averages when it shrinks and clips at each step.
+    """
+    import torch
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    picture = np.array(originals(OPTIONS.photos)[0].resize((500, 375)))
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)
+    whole = AugmentationParameters((1.0, 1.0), (0.1, 10.0), (0.5, 0.5, 0.5, 0.5))
+    size = [224, 224]
+    bilinear = InterpolationMode.BILINEAR
+    view = train_image(picture, 224, whole)
+    turned = train_image(
+        picture, 224, AugmentationParameters((1.0, 1.0), (0.1, 10.0), whole.crop, angle=20.0)
+    )
+    plain = functional.resize(tensor, size, bilinear, antialias=False)
+    smooth = functional.resize(tensor, size, bilinear, antialias=True)
+    base = torch.from_numpy(view).permute(2, 0, 1)
+    hue = functional.adjust_hue(functional.adjust_saturation(base, 1.0), 0.1)
+    pairs = {
+        "resize, without antialias": (view, plain),
+        "resize, with antialias": (view, smooth),
+        "rotation by 20 degrees": (turned, functional.rotate(plain, 20.0, bilinear)),
+        "hue by 0.1": (distort_colour(view, ColourParameters(0, 1, 0.1, 1, True)), hue),
+        "brightness and contrast": (
+            distort_colour(view, ColourParameters(0, 1, 0, 1.2, True)),
+            functional.adjust_contrast(base, 1.2),
+        ),
+    }
+    found = {}
+    for name, (ours, theirs) in pairs.items():
+        difference = np.abs(ours.astype(int) - theirs.permute(1, 2, 0).numpy())
+        found[f"pixels, {name}: mean"] = float(difference.mean())
+        found[f"pixels, {name}: max"] = float(difference.max())
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--tensorflow")
+    OPTIONS, rest = parser.parse_known_args()
+    sys.argv[1:] = rest
+    packages = ["numpy", "torch", "torchvision", "webdataset", "datasets", "simplejpeg", "numba"]
+    main(__doc__.splitlines()[0], measure, packages, writes=True)
