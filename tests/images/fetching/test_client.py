@@ -18,7 +18,7 @@ from tests.images.pictures import encode, smooth
 
 from mlimages.errors import InputError
 from mlimages.images.fetching.client import Answer, Client
-from mlimages.images.fetching.hosts import HostLimits
+from mlimages.images.fetching.host_state import HostLimits
 from mlimages.images.fetching.settings import NetworkSettings
 from mlimages.images.fetching.states import UrlState
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 
 import pytest
 
-from mlimages.images.fetching.hosts import HostGate, HostLimits, Hosts, HostState, Outcome
+from mlimages.images.fetching.host_state import HostLimits, HostState, Outcome
+from mlimages.images.fetching.hosts import HostGate, Hosts
 from mlimages.images.fetching.states import FetchFailure, UrlState
 
 
@@ -76,10 +78,26 @@ def test_complaints_of_every_round_lead_down_to_one_request_at_a_time() -> None:
     assert host.state.limit == 1
 
 
-def test_failed_connections_lower_the_limit_less_than_complaints() -> None:
-    host = Host(HostLimits(connections=64, start=8, failures_until_down=100))
+def test_failed_connections_lower_the_limit_half_as_much_as_complaints() -> None:
+    host = Host(HostLimits(connections=64, start=64, failures_until_down=100))
     host.round(Outcome.FAILED)
-    assert host.state.limit == 6
+    assert host.state.limit == 48
+
+
+@pytest.mark.parametrize(("part", "least", "most"), [(0.05, 20, 60), (0.1, 10, 25), (0.3, 3, 8)])
+def test_a_host_that_complains_by_chance_settles_at_a_limit_in_proportion(
+    part: float, least: int, most: int
+) -> None:
+    # Growth (1 - part) a round and decrease limit * part / 2 balance at 2 * (1 - part) / part.
+    host, draw, sizes = Host(HostLimits(connections=64)), random.Random(7), []
+    for _ in range(600):
+        count = host.fill()
+        host.now += 0.1
+        for _ in range(count):
+            host.end(Outcome.OVERLOADED if draw.random() < part else Outcome.ANSWERED)
+        sizes.append(count)
+        host.now = max(host.now, host.state.paused_until)
+    assert least < sum(sizes[100:]) / len(sizes[100:]) < most
 
 
 def test_rising_latency_lowers_the_limit_and_its_fall_raises_it_again() -> None:
@@ -207,6 +225,33 @@ def test_those_who_wait_enter_in_order_as_places_become_free() -> None:
         return order
 
     assert asyncio.run(run()) == list(range(10))
+
+
+def test_the_limit_of_a_host_with_a_queue_grows_round_by_round() -> None:
+    async def run() -> list[float]:
+        clock = Clock()
+        gate = HostGate(HostLimits(connections=1000, start=2), 5.0, clock)
+        limits = []
+
+        async def visit() -> None:
+            begun = await gate.enter()
+            clock.now += 1e-4  # time passes between all that happens
+            await round_trip.wait()
+            gate.leave(begun, Outcome.ANSWERED, 0.1)
+
+        visits = [asyncio.ensure_future(visit()) for _ in range(62)]
+        for _ in range(5):
+            round_trip = asyncio.Event()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            clock.now += 0.1
+            limits.append(gate.state.limit)
+            round_trip.set()
+            await asyncio.sleep(0)
+        await asyncio.gather(*visits)
+        return limits
+
+    assert asyncio.run(run()) == [2, 4, 8, 16, 32]
 
 
 def test_those_who_wait_are_handed_back_when_the_host_begins_to_rest() -> None:

@@ -16,7 +16,8 @@ from types import TracebackType
 from mlimages.errors import InputError, require
 from mlimages.images.fetching.addresses import why_blocked
 from mlimages.images.fetching.answers import Answer, retry_after
-from mlimages.images.fetching.hosts import Hosts, Outcome
+from mlimages.images.fetching.host_state import Outcome
+from mlimages.images.fetching.hosts import Hosts
 from mlimages.images.fetching.http1 import Connection, Limits, Response
 from mlimages.images.fetching.pool import Pool
 from mlimages.images.fetching.resolver import Resolver, default_name_server

@@ -1,10 +1,4 @@
-"""How much is asked of each host at a time: as much as it bears, and no more.
-
-Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain 1989; RFC 5681): each
-round of answers without complaint raises the limit by one (doubles it until the first complaint),
-and a 429, a 503, a failed connection or a latency that rises well above the host's own best lowers
-it by a factor, at most once a round.
-"""
+"""Requests wait before each host until its limits let them through."""
 
 from __future__ import annotations
 
@@ -12,187 +6,9 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 
-from mlimages.errors import InputError
+from mlimages.images.fetching.host_state import HostLimits, HostState, Outcome
 from mlimages.images.fetching.states import FetchFailure, UrlState
-
-
-class Outcome(Enum):
-    """What a request tells about its host."""
-
-    ANSWERED = "answered"
-    OVERLOADED = "overloaded"
-    FAILED = "failed"
-    # Says nothing about the host: the request was never sent, or given up by us.
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True)
-class HostLimits:
-    """Politeness towards one host, for all parts of a fetch together.
-
-    Attributes:
-        connections: greatest number of requests at a time.
-        start: requests at a time before anything is known of the host.
-        rate: requests a second; None: no limit but the host's own answers.
-        parts: processes or machines that share the host; each takes its share of both limits.
-        longest_pause: seconds; a longer Retry-After is obeyed up to here, then asked again.
-        failures_until_down: connections failed in a row until the host counts as down.
-        down_seconds: for how long it then is not asked.
-    """
-
-    connections: int = 32
-    start: int = 4
-    rate: float | None = None
-    parts: int = 1
-    longest_pause: float = 3600.0
-    failures_until_down: int = 20
-    down_seconds: float = 600.0
-
-    def __post_init__(self) -> None:
-        for name in ("connections", "start", "parts", "failures_until_down"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}", "too few", "use 1 or more")
-        if self.rate is not None and not self.rate > 0:
-            raise InputError(f"rate {self.rate}", "not positive", "use requests a second above 0")
-
-    def share(self) -> tuple[float, float | None]:
-        """Connections (at least one) and requests a second of one part."""
-        connections = max(1.0, float(self.connections // self.parts))
-        return connections, None if self.rate is None else self.rate / self.parts
-
-
-# A host whose answers take longer than 3 times its best plus this is getting slower, not farther.
-_LATENCY_FACTOR, _LATENCY_SLACK = 3.0, 0.25
-_FIRST_PAUSE, _LONGEST_OWN_PAUSE = 1.0, 120.0
-# Rounds of complaints without one answer between them.
-_COMPLAINTS_UNTIL_PAUSE = 3
-
-
-class HostState:
-    """The arithmetic of one host, without waiting: times are given, so tests need no clock."""
-
-    __slots__ = (
-        "_best",
-        "_complaints",
-        "_decreased",
-        "_doubling",
-        "_failures",
-        "_interval",
-        "_limits",
-        "_maximum",
-        "_next",
-        "_pause",
-        "_reached",
-        "_smoothed",
-        "down_until",
-        "in_flight",
-        "limit",
-        "paused_until",
-    )
-
-    def __init__(self, limits: HostLimits) -> None:
-        self._limits = limits
-        self._maximum, rate = limits.share()
-        self._interval = 0.0 if rate is None else 1.0 / rate
-        self.limit = min(float(limits.start), self._maximum)
-        self.in_flight = 0
-        self.paused_until = self.down_until = 0.0
-        self._next = 0.0
-        self._decreased = self._reached = float("-inf")
-        self._doubling = True
-        self._best, self._smoothed = float("inf"), 0.0
-        self._failures = self._complaints = 0
-        self._pause = _FIRST_PAUSE
-
-    def wait(self, now: float) -> float:
-        """Seconds until a request may start; infinity: when one of those in flight ends."""
-        if self.in_flight >= self._places():
-            return float("inf")
-        return max(0.0, self.paused_until - now, self._next - now)
-
-    def pace(self, interval: float) -> None:
-        """Keep at least `interval` seconds between requests (a robots.txt's Crawl-delay)."""
-        self._interval = max(self._interval, interval)
-
-    def queue_seconds(self, now: float, waiting: int) -> float:
-        """How long the pace alone keeps a request waiting behind `waiting` others."""
-        return max(0.0, self._next - now) + waiting * self._interval
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two requests; 0: no pace is kept."""
-        return self._interval
-
-    def begin(self, now: float) -> None:
-        """A request starts."""
-        self.in_flight += 1
-        self._next = max(now, self._next) + self._interval
-        if self.in_flight >= self._places():
-            self._reached = now
-
-    def end(
-        self,
-        now: float,
-        begun: float,
-        outcome: Outcome,
-        latency: float | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        """A request that began at `begun` ended; `latency`: seconds to the first byte."""
-        self.in_flight -= 1
-        if outcome is Outcome.ANSWERED:
-            self._failures = self._complaints = 0
-            self._pause = _FIRST_PAUSE
-            self._answered(now, begun, latency)
-        elif outcome is Outcome.OVERLOADED:
-            self._failures = 0
-            is_news = self._decrease(now, begun, 0.5)
-            self._complaints += is_news
-            if retry_after is not None:
-                self._rest(now, min(retry_after, self._limits.longest_pause))
-            elif is_news and self._complaints % _COMPLAINTS_UNTIL_PAUSE == 0:
-                self._rest_longer(now)
-        elif outcome is Outcome.FAILED:
-            self._failures += 1
-            self._decrease(now, begun, 0.75)
-            if self._failures >= self._limits.failures_until_down:
-                self.down_until = now + self._limits.down_seconds
-                self._failures = 0
-
-    def _answered(self, now: float, begun: float, latency: float | None) -> None:
-        if latency is not None:
-            # The best is forgotten slowly, so that a route that became longer is accepted.
-            self._best = min(latency, self._best * 1.002)
-            self._smoothed += 0.2 * (latency - self._smoothed)
-            if self._smoothed > _LATENCY_FACTOR * self._best + _LATENCY_SLACK:
-                self._decrease(now, begun, 0.85)
-                return
-        # A limit that was not reached meanwhile says nothing about a higher one.
-        if self._reached >= begun:
-            self.limit += 1.0 if self._doubling else 1.0 / self._places()
-            self.limit = min(self.limit, self._maximum)
-
-    def _places(self) -> int:
-        return int(self.limit + 1e-6)  # ten times a tenth is a whole
-
-    def _decrease(self, now: float, begun: float, factor: float) -> bool:
-        """Lower the limit; False for requests that complain about what is already corrected."""
-        if begun < self._decreased:
-            return False
-        self._doubling = False
-        self.limit = max(1.0, self.limit * factor)
-        self._decreased = now
-        return True
-
-    def _rest(self, now: float, seconds: float) -> None:
-        self.paused_until = max(self.paused_until, now + seconds)
-
-    def _rest_longer(self, now: float) -> None:
-        self._rest(now, self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_OWN_PAUSE)
 
 
 class HostGate:
@@ -208,7 +24,7 @@ class HostGate:
     ) -> None:
         self.state = HostState(limits)
         self._patience, self._clock = patience, clock
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -234,16 +50,15 @@ class HostGate:
             begun = self._clock()
             self.state.begin(begun)
             return begun
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._admit()
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self.leave(self._clock(), Outcome.NOTHING)
             raise
-        return self._clock()
 
     def leave(
         self,
@@ -291,7 +106,7 @@ class HostGate:
                 self._wake_in(seconds)
                 return
             self.state.begin(now)
-            waiting.popleft().set_result(None)
+            waiting.popleft().set_result(now)
 
     def _wake_in(self, seconds: float) -> None:
         if self._timer is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mlimages import __version__
 from mlimages.errors import InputError
-from mlimages.images.fetching.hosts import HostLimits
+from mlimages.images.fetching.host_state import HostLimits
 
 PRODUCT = "mlimages"
 DEFAULT_CONTACT = "https://pypi.org/project/mlimages/"
