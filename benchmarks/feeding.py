@@ -34,7 +34,7 @@ from PIL import Image
 
 from mlimages.images.augmentation import AugmentationParameters, train_image
 from mlimages.images.colour import ColourParameters, distort_colour
-from mlimages.images.packing import shard_name
+from mlimages.images.packing.writer import shard_name
 
 SIZES = {"500x375": (500, 375), "341x256": (341, 256)}
 SHARDS = 4
