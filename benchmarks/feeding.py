@@ -32,9 +32,10 @@ from benchmarks.harness import Outcome, main, medians
 from benchmarks.peers import feeding as peers
 from PIL import Image
 
-from mlimages.images.augmentation import AugmentationParameters, train_image
+from mlimages.images.augmentation import AugmentationParameters
 from mlimages.images.colour import ColourParameters, distort_colour
 from mlimages.images.packing.writer import shard_name
+from mlimages.images.views import train_image
 
 SIZES = {"500x375": (500, 375), "341x256": (341, 256)}
 SHARDS = 4

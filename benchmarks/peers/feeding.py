@@ -57,12 +57,9 @@ class OurTransform:
     def __call__(self, data: bytes) -> Any:
         import torch
 
-        from mlimages.images.augmentation import (
-            AugmentationSettings,
-            draw,
-            sample_generator,
-            train_view,
-        )
+        from mlimages.images.augmentation import AugmentationSettings, draw
+        from mlimages.images.random_numbers import sample_generator
+        from mlimages.images.views import train_view
 
         self.count += 1
         parameters = draw(AugmentationSettings(), sample_generator(0, 0, self.count))

@@ -19,12 +19,10 @@ from mlimages.images.augmentation import (
     AugmentationSettings,
     crop_box,
     draw,
-    evaluation_image,
-    sample_generator,
-    train_image,
-    train_view,
 )
 from mlimages.images.decoding import decode
+from mlimages.images.random_numbers import sample_generator
+from mlimages.images.views import evaluation_image, train_image, train_view
 
 cv2 = pytest.importorskip("cv2")
 
@@ -132,7 +130,8 @@ def test_drawn_values_fill_their_ranges_evenly() -> None:
 
 def test_a_sample_s_draw_is_the_same_in_any_order_and_process() -> None:
     code = (
-        "from mlimages.images.augmentation import AugmentationSettings, draw, sample_generator\n"
+        "from mlimages.images.augmentation import AugmentationSettings, draw\n"
+        "from mlimages.images.random_numbers import sample_generator\n"
         "print([draw(AugmentationSettings(), sample_generator(3, 9, i)) for i in (7, 2, 5)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -238,7 +237,7 @@ def test_a_large_photo_is_decoded_smaller_but_never_below_the_crop(aspect: float
             return decode(data, **options)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mlimages.images.augmentation.decode", watched)
+            patch.setattr("mlimages.images.views.decode", watched)
             found = train_view(data, 64, parameters)
         ((down, across),) = sides
         assert (across, down) != (width, height)

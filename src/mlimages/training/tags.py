@@ -39,7 +39,8 @@ class TagMatrix:
 
     def take(self, samples: np.ndarray) -> SparseTargets:
         """The tags of some images of the split, by their position in it."""
-        starts, counts = self.indptr[samples], np.diff(self.indptr)[samples]
+        starts = self.indptr[samples]
+        counts = self.indptr[samples + 1] - starts
         indptr = np.concatenate([[0], np.cumsum(counts)])
         entries = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
         return SparseTargets(
