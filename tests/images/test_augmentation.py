@@ -299,3 +299,14 @@ def test_a_long_strip_is_seen_in_its_middle() -> None:
 def test_settings_out_of_range_are_named(name: str, value: object) -> None:
     with pytest.raises(RecipeError, match=rf"augmentation\.{name}.*out of range"):
         AugmentationSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_view_is_written_where_it_is_wanted_and_nowhere_else() -> None:
+    data = encode(smooth(120, 90))
+    settings = replace(PAPER, policy="rand", erase_fraction=0.5)
+    for sample in range(24):
+        parameters = draw(settings, sample_generator(0, 0, sample))
+        batch = np.full((3, 64, 64, 3), 7, np.uint8)
+        train_view(data, 64, parameters, batch[1])
+        np.testing.assert_array_equal(batch[1], train_view(data, 64, parameters))
+        assert (batch[[0, 2]] == 7).all()

@@ -134,5 +134,7 @@ def shift_hsv_then_contrast(pixels, brightness, saturation, sectors, contrast): 
     red, green, blue = np.float32(rest[0]), np.float32(rest[1]), np.float32(rest[2])
     for i in range(np.uint64(len(pixels) // 3)):
         pixels[CHANNELS * i] = to_level(shifted[CHANNELS * i] * factor + red + HALF)
-        pixels[CHANNELS * i + GREEN] = to_level(shifted[CHANNELS * i + GREEN] * factor + green + HALF)
+        pixels[CHANNELS * i + GREEN] = to_level(
+            shifted[CHANNELS * i + GREEN] * factor + green + HALF
+        )
         pixels[CHANNELS * i + BLUE] = to_level(shifted[CHANNELS * i + BLUE] * factor + blue + HALF)

@@ -85,9 +85,7 @@ def draw_operations(
     return tuple(drawn)
 
 
-def draw_rectangle(
-    fraction: float, rng: Uniform
-) -> tuple[float, float, float, float] | None:
+def draw_rectangle(fraction: float, rng: Uniform) -> tuple[float, float, float, float] | None:
     """Left, top, width and height of a rectangle to erase, as shares; None for most images."""
     if not fraction:
         return None

@@ -71,14 +71,10 @@ def sample_generators(
 ) -> list[SampleNumbers]:
     """The same for each sample of a batch, for little more than the cost of one."""
     numbers = _uniform(seed, epochs, samples, _AT_FIRST)
-    return [
-        SampleNumbers(seed, *key) for key in zip(epochs, samples, numbers, strict=True)
-    ]
+    return [SampleNumbers(seed, *key) for key in zip(epochs, samples, numbers, strict=True)]
 
 
-def _uniform(
-    seed: int, epochs: Sequence[int], samples: Sequence[int], count: int
-) -> np.ndarray:
+def _uniform(seed: int, epochs: Sequence[int], samples: Sequence[int], count: int) -> np.ndarray:
     """float64 [samples, at least count]: the first numbers of some samples."""
     require("numba", extra="train")
     from mlimages.images.random_kernels import philox

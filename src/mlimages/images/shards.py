@@ -83,6 +83,8 @@ class ShardReader:
         Raises:
             KeyError: a row is in no shard.
         """
+        if np.array_equal(rows, self.rows):  # a split of all images, millions perhaps
+            return self._shard, self._offset
         positions = np.searchsorted(self.rows, rows.astype(self.rows.dtype, copy=False))
         positions = np.minimum(positions, len(self.rows) - 1)
         missing = rows[self.rows[positions] != rows] if len(self.rows) else rows

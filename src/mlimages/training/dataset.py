@@ -197,9 +197,7 @@ class ShardDataset(Dataset[Batch]):
             raise data
         train_view(data, self.size, draw(self.augmentation, numbers), image)
 
-    def _replace(
-        self, epoch: int, sample: int, image: np.ndarray, broken: dict[int, str]
-    ) -> int:
+    def _replace(self, epoch: int, sample: int, image: np.ndarray, broken: dict[int, str]) -> int:
         """Write another image; returns its sample."""
         first = int(self.rows[sample])
         candidates = np.random.Philox(

@@ -28,6 +28,10 @@ class TagMatrix:
         place[outputs] = np.arange(len(outputs), dtype=np.int32)
         indices = place[selection.categories]
         kept = indices >= 0
+        if kept.all():  # as in a database of all categories, whose tags are not copied then
+            self.indptr, self.indices = selection.indptr, indices
+            self.values = selection.confidences.astype(np.float32, copy=False)
+            return
         before = np.concatenate([[0], np.cumsum(kept)])
         self.indptr = before[selection.indptr]
         self.indices = indices[kept]
