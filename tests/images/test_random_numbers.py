@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("numba")
@@ -14,6 +14,7 @@ from mlimages.images.random_numbers import sample_generator, sample_generators
 WORDS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**32, 2**63, 2**64 - 1])
 
 
+@settings(deadline=None)  # the first call loads the compiled loop
 @given(WORDS, WORDS, WORDS, st.lists(st.integers(0, 40) | st.tuples(st.just(2), st.just(3))))
 def test_they_are_those_of_numpy_however_they_are_asked_for(
     seed: int, epoch: int, sample: int, sizes: list[int | tuple[int, int]]
