@@ -2,7 +2,9 @@
 
 Photos of 500 x 375 and of 341 x 256 pixels become batches of 224 x 224 under the paper's
 augmentation: once as each peer documents it, and once with this project's transform handed to the
-peer. Every side runs in one process on the same core; sides take turns.
+peer. Every side runs in one process on the same core; sides take turns. The bare decoder has the
+settings that ours decodes with. All sides do the same augmentation but TensorFlow, which is spared
+the rotation.
 
     python -m benchmarks.feeding [--photos DIR] [--tensorflow PYTHON] [--quick] [--json]
 
@@ -32,12 +34,15 @@ from benchmarks.harness import Outcome, main, medians
 from benchmarks.peers import feeding as peers
 from PIL import Image
 
-from mlimages.images.augmentation import AugmentationParameters, train_image
+from mlimages.images.augmentation import AugmentationParameters
 from mlimages.images.colour import ColourParameters, distort_colour
-from mlimages.images.packing import shard_name
+from mlimages.images.packing.writer import shard_name
+from mlimages.images.views import train_image
 
 SIZES = {"500x375": (500, 375), "341x256": (341, 256)}
 SHARDS = 4
+DOCUMENTED = ("torchvision", "webdataset", "datasets", "tensorflow")
+BATCH_SHAPE = (peers.BATCH, peers.SIZE, peers.SIZE, 3)
 OPTIONS = argparse.Namespace(photos=None, tensorflow=None)
 
 
@@ -91,43 +96,43 @@ def write_photos(folder: Path, size: tuple[int, int], count: int) -> float:
     return sum(map(len, files)) / count
 
 
-class Child:
-    """A side in its process."""
+class Side:
+    """A loader in its process, which does one pass whenever it is told to."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.first = self._answer()
 
-    def go(self, count: int) -> float:
-        """Seconds an image of one pass."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = self._answer()
-        if answer["images"] != count:
-            raise SystemExit(
-                f"error: {self.process.args} gave {answer['images']} of {count} images"
-            )
-        return answer["seconds"] / count
-
-    def _answer(self) -> dict[str, Any]:
+    def answer(self) -> dict[str, Any]:
+        """The next line of JSON."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
         raise SystemExit(f"error: {self.process.args} failed")
 
+    def go(self, folder: Path, count: int) -> dict[str, Any]:
+        """One pass over a folder, which must give `count` images of the asked size."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{folder}\n")
+        self.process.stdin.flush()
+        answer = self.answer()
+        shape = sorted(answer.get("shape") or BATCH_SHAPE)
+        if answer["images"] != count or shape != sorted(BATCH_SHAPE):
+            raise SystemExit(f"error: {self.process.args} gave {answer}, not {count} images")
+        return answer
+
 
 def measure(quick: bool, folder: Path) -> Outcome:
     """All sides at both sizes."""
     outcome = Outcome()
-    count, repetitions = (128, 1) if quick else (512, 7)
+    count, repetitions = (128, 2) if quick else (512, 5)
+    sides = _start()
     worst: dict[str, list[float]] = {}
     for name, size in SIZES.items():
         outcome.figures[f"{name} bytes a photo"] = write_photos(folder / name, size, count)
-        seconds = _take_turns(folder / name, count, repetitions, outcome, name)
+        seconds = _take_turns(sides, folder / name, count, repetitions, outcome)
         ours = seconds["ours"]
         documented = {s: t for s, t in seconds.items() if s in DOCUMENTED}
         handed = {s: t for s, t in seconds.items() if s.endswith("_our_transform")}
@@ -139,38 +144,43 @@ def measure(quick: bool, folder: Path) -> Outcome:
         for ratio, value in ratios.items():
             outcome.ratios[f"{ratio} {name}"] = value
             worst.setdefault(ratio, []).append(value)
+    for side in sides.values():
+        side.process.communicate()
     outcome.ratios |= {ratio: min(values) for ratio, values in worst.items()}
     outcome.seconds |= _start_and_resume(folder / "500x375")
     outcome.figures |= pixel_differences()
     return outcome
 
 
-DOCUMENTED = ("torchvision", "webdataset", "datasets", "tensorflow")
-
-
-def _take_turns(
-    folder: Path, count: int, repetitions: int, outcome: Outcome, name: str
-) -> dict[str, float]:
+def _start() -> dict[str, Side]:
+    """All sides, once they have imported what they need to."""
     commands = {
-        side: [sys.executable, "-m", "benchmarks.peers.feeding", side, str(folder)]
-        for side in peers.SIDES
+        side: [sys.executable, "-m", "benchmarks.peers.feeding", side] for side in peers.SIDES
     }
     if OPTIONS.tensorflow:
         script = Path(peers.__file__).with_name("feeding_tensorflow.py")
-        commands["tensorflow"] = [OPTIONS.tensorflow, str(script), str(folder)]
-    children = {side: Child(command) for side, command in commands.items()}
-    times: dict[str, list[float]] = {side: [] for side in children}
+        commands["tensorflow"] = [OPTIONS.tensorflow, str(script)]
+    sides = {name: Side(command) for name, command in commands.items()}
+    for side in sides.values():
+        side.answer()
+    return sides
+
+
+def _take_turns(
+    sides: dict[str, Side], folder: Path, count: int, repetitions: int, outcome: Outcome
+) -> dict[str, float]:
+    """Seconds an image of each side, the median of its passes."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
     for repetition in range(repetitions + 1):
-        for side, child in children.items():
-            seconds = child.go(count)
+        for name, side in sides.items():
+            answer = side.go(folder, count)
             if repetition:  # the first pass warms up
-                times[side].append(seconds)
-    for side, child in children.items():
-        outcome.seconds[f"{name} first batch: {side}"] = child.first["first"]
-        child.process.communicate()
-    outcome.raw |= {f"{name} {side}": values for side, values in times.items()}
+                times[name].append(answer["seconds"] / count)
+            else:
+                outcome.seconds[f"{folder.name} first batch: {name}"] = answer["first"]
+    outcome.raw |= {f"{folder.name} {name}": values for name, values in times.items()}
     found = medians(times)
-    outcome.figures |= {f"{name} images/s/core: {side}": 1 / t for side, t in found.items()}
+    outcome.figures |= {f"{folder.name} images/s/core: {name}": 1 / t for name, t in found.items()}
     return found
 
 

@@ -1,7 +1,8 @@
 """One side of the feeding benchmark: a loader in a process of its own, timed when it is told to.
 
-Run as `python -m benchmarks.peers.feeding SIDE FOLDER`; a line on standard input starts a pass over
-all photos, whose seconds are printed. Peers are written as their documentation shows:
+Run as `python -m benchmarks.peers.feeding SIDE`; a line on standard input names a folder and starts
+a pass over all its photos, whose seconds are printed. Peers are written as their documentation has
+it:
 https://docs.pytorch.org/vision/stable/auto_examples/transforms/plot_transforms_getting_started.html
 https://webdataset.github.io/webdataset/ and https://huggingface.co/docs/datasets/image_process
 """
@@ -57,12 +58,9 @@ class OurTransform:
     def __call__(self, data: bytes) -> Any:
         import torch
 
-        from mlimages.images.augmentation import (
-            AugmentationSettings,
-            draw,
-            sample_generator,
-            train_view,
-        )
+        from mlimages.images.augmentation import AugmentationSettings, draw
+        from mlimages.images.random_numbers import sample_generator
+        from mlimages.images.views import train_view
 
         self.count += 1
         parameters = draw(AugmentationSettings(), sample_generator(0, 0, self.count))
@@ -175,23 +173,28 @@ def images_of(batch: Any) -> Any:
     return batch.images if hasattr(batch, "images") else batch[0]
 
 
-def serve(side: str, folder: Path) -> None:
-    """Pin to one core, and time a pass whenever a line comes."""
+def serve(side: str) -> None:
+    """Pin to one core; time a pass over the photos of each folder that comes on a line."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import torch
 
     torch.set_num_threads(1)
-    started = time.perf_counter()
-    batches = loader(side, folder)
-    first = images_of(next(iter(batches)))
-    first_seconds = time.perf_counter() - started
-    shape = list(getattr(first, "shape", []))
-    print(json.dumps({"first": first_seconds, "shape": shape}), flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
+    loaders: dict[str, Iterable[Any]] = {}
+    print(json.dumps({"ready": side}), flush=True)
+    for line in sys.stdin:
+        folder = line.strip()
+        answer: dict[str, Any] = {}
+        if folder not in loaders:
+            started = time.perf_counter()
+            loaders[folder] = loader(side, Path(folder))
+            first = next(iter(loaders[folder]))
+            answer["first"] = time.perf_counter() - started
+            answer["shape"] = [] if side == "bare" else list(images_of(first).shape)
+        batches, started = loaders[folder], time.perf_counter()
         count = sum(len(batch) if side == "bare" else len(images_of(batch)) for batch in batches)
-        print(json.dumps({"seconds": time.perf_counter() - started, "images": count}), flush=True)
+        answer |= {"seconds": time.perf_counter() - started, "images": count}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]))
+    serve(sys.argv[1])

@@ -2,7 +2,9 @@
 
 The index is that of 3,400 shards, which are hard links to one of 5,176 different small photos; each
 image has 8 tags of 11,166. Ready is from the index on disk to the first batch of worker processes,
-which is then asked for from the middle of an epoch as well.
+which is then asked for from the middle of an epoch as well. Workers are forked from the process
+itself, or from a server beside it, whose start counts too. Spawned ones, each of which imports
+PyTorch anew, are there to compare.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ TAGS, CATEGORIES, WORKERS, BATCH = 8, 11_166, 2, 256
 
 
 def measure(quick: bool) -> dict:
-    """Start a loader with forked and with fresh processes.
+    """Start a loader with forked processes, with a fork server's and with spawned ones.
 
     Returns:
         seconds until the first batch and until one from the middle of an epoch; peak_gb of all
@@ -40,7 +42,7 @@ def measure(quick: bool) -> dict:
     result: dict = {"seconds": {}, "peak_gb": {}, "notes": {"images": SHARDS[quick] * IN_SHARD}}
     with tempfile.TemporaryDirectory() as folder:
         write_shards(Path(folder), SHARDS[quick])
-        for method in ("fork", "spawn"):
+        for method in ("fork", "forkserver", "spawn"):
             command = [sys.executable, __file__, method, folder]
             output, _, peak = watched(command, Path(folder))
             done = json.loads(output)
@@ -86,8 +88,11 @@ def start(method: str, folder: Path) -> dict[str, float]:
     from mlimages.images.shards import ShardReader
     from mlimages.selection import Selection
     from mlimages.training.dataset import LaneSampler, ShardDataset, collate
+    from mlimages.training.processes import server_context
     from mlimages.training.tags import TagMatrix
 
+    server = method == "forkserver"
+    context = server_context() if server else multiprocessing.get_context(method)
     count = pq.read_metadata(folder / "index.parquet").num_rows
     selection = Selection(
         np.arange(count, dtype=np.int32),
@@ -110,7 +115,7 @@ def start(method: str, folder: Path) -> dict[str, float]:
                 batch_sampler=LaneSampler(order, BATCH, seen),  # type: ignore[arg-type]
                 collate_fn=collate,
                 num_workers=WORKERS,
-                multiprocessing_context=multiprocessing.get_context(method),
+                multiprocessing_context=context,
             )
         )
         next(loader)

@@ -19,12 +19,10 @@ from mlimages.images.augmentation import (
     AugmentationSettings,
     crop_box,
     draw,
-    evaluation_image,
-    sample_generator,
-    train_image,
-    train_view,
 )
 from mlimages.images.decoding import decode
+from mlimages.images.random_numbers import sample_generator
+from mlimages.images.views import evaluation_image, train_image, train_view
 
 cv2 = pytest.importorskip("cv2")
 
@@ -132,7 +130,8 @@ def test_drawn_values_fill_their_ranges_evenly() -> None:
 
 def test_a_sample_s_draw_is_the_same_in_any_order_and_process() -> None:
     code = (
-        "from mlimages.images.augmentation import AugmentationSettings, draw, sample_generator\n"
+        "from mlimages.images.augmentation import AugmentationSettings, draw\n"
+        "from mlimages.images.random_numbers import sample_generator\n"
         "print([draw(AugmentationSettings(), sample_generator(3, 9, i)) for i in (7, 2, 5)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -238,7 +237,7 @@ def test_a_large_photo_is_decoded_smaller_but_never_below_the_crop(aspect: float
             return decode(data, **options)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mlimages.images.augmentation.decode", watched)
+            patch.setattr("mlimages.images.views.decode", watched)
             found = train_view(data, 64, parameters)
         ((down, across),) = sides
         assert (across, down) != (width, height)
@@ -300,3 +299,14 @@ def test_a_long_strip_is_seen_in_its_middle() -> None:
 def test_settings_out_of_range_are_named(name: str, value: object) -> None:
     with pytest.raises(RecipeError, match=rf"augmentation\.{name}.*out of range"):
         AugmentationSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_view_is_written_where_it_is_wanted_and_nowhere_else() -> None:
+    data = encode(smooth(120, 90))
+    settings = replace(PAPER, policy="rand", erase_fraction=0.5)
+    for sample in range(24):
+        parameters = draw(settings, sample_generator(0, 0, sample))
+        batch = np.full((3, 64, 64, 3), 7, np.uint8)
+        train_view(data, 64, parameters, batch[1])
+        np.testing.assert_array_equal(batch[1], train_view(data, 64, parameters))
+        assert (batch[[0, 2]] == 7).all()

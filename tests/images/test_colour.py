@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.images.pictures import smooth
 
-from mlimages.images.colour import ColourParameters, distort_colour
+from mlimages.images.colour import ColourParameters, distort_colour, distort_in_place
 
 pytest.importorskip("cv2")
 
@@ -81,3 +81,14 @@ def test_grey_stays_grey_under_hue_and_saturation() -> None:
     picture = np.repeat(smooth(20, 20)[..., :1], 3, axis=2)
     found = distort_colour(picture, ColourParameters(0, 1.5, 0.2, 1, False))
     np.testing.assert_array_equal(found, picture)
+
+
+@pytest.mark.parametrize("contrast_first", [False, True])
+def test_colours_change_in_place_and_only_in_contiguous_pixels(contrast_first: bool) -> None:
+    picture = smooth(40, 30)
+    parameters = ColourParameters(0.1, 1.5, 0.1, 1.5, contrast_first)
+    expected = distort_colour(picture, parameters)
+    with pytest.raises(AttributeError):
+        distort_in_place(picture[:, ::2], parameters)
+    distort_in_place(picture, parameters)
+    np.testing.assert_array_equal(picture, expected)

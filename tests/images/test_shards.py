@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -159,3 +160,19 @@ def test_a_forked_process_goes_on_reading(packed) -> None:
     thread.join()
     assert os.waitstatus_to_exitcode(status) == 0
     assert reader.read(900) == stored[900]
+
+
+def test_finding_an_image_copies_nothing_of_a_large_index() -> None:
+    count = 500_000
+    columns = {
+        field.name: pa.array(np.arange(count), type=field.type, safe=False) for field in SHARD_INDEX
+    }
+    reader = ShardReader("shards", pa.table(columns, schema=SHARD_INDEX))
+    rows = np.arange(100, 200, dtype=np.int64)
+    tracemalloc.start()
+    try:
+        assert 77 in reader
+        assert reader.places(rows)[1].tolist() == rows.tolist()
+        assert tracemalloc.get_traced_memory()[1] < count
+    finally:
+        tracemalloc.stop()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from tests.training.fakes import FakeDatabase, tags_of, tiny_recipe
 
+from mlimages.database import Selection
 from mlimages.errors import TrainingError
 from mlimages.training.data import TrainingData
 from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
@@ -118,3 +120,17 @@ def test_reading_ahead_keeps_the_order_and_gives_reasons() -> None:
     assert [position for position, _ in results] == [0, 1, 2]
     np.testing.assert_array_equal(results[2][1], reader.image(9))
     assert results[1][1] == "truncated"
+
+
+def test_a_batch_s_tags_copy_nothing_of_a_large_split() -> None:
+    count = 500_000
+    bounds = np.arange(count + 1, dtype=np.int64)
+    categories, confidences = np.zeros(count, np.int32), np.ones(count, np.float32)
+    selection = Selection(np.arange(count, dtype=np.int32), bounds, categories, confidences)
+    tags = TagMatrix(selection, np.array([0]))
+    tracemalloc.start()
+    try:
+        assert tags.take(np.array([count - 1, 0])).indptr.tolist() == [0, 1, 2]
+        assert tracemalloc.get_traced_memory()[1] < count
+    finally:
+        tracemalloc.stop()

@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mlimages.errors import TrainingError
 from mlimages.images.augmentation import AugmentationSettings
 from mlimages.images.timed_reads import TimedReads
 from mlimages.training.dataset import Batch, Keys, LaneSampler, ShardDataset, collate
+from mlimages.training.processes import server_context
 from mlimages.training.sharing import SharedState
 from mlimages.training.tags import TagMatrix
 
@@ -186,7 +188,8 @@ def test_another_process_maps_the_arrays_instead_of_copying_them() -> None:
     np.testing.assert_array_equal(state["large"], array)  # what is mapped stays
 
 
-def test_processes_started_afresh_give_the_same_batches() -> None:
+@pytest.mark.parametrize("context", [multiprocessing.get_context("spawn"), server_context()])
+def test_processes_started_afresh_give_the_same_batches(context: BaseContext) -> None:
     dataset = make()
     sampler = LaneSampler(dataset.order(seed=3, lanes=8), 6)
     loader = DataLoader(
@@ -194,7 +197,7 @@ def test_processes_started_afresh_give_the_same_batches() -> None:
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=1,
-        multiprocessing_context=multiprocessing.get_context("spawn"),
+        multiprocessing_context=context,
     )
     alone = DataLoader(dataset, batch_sampler=sampler, collate_fn=collate)
     assert all(map(same, alone, loader))

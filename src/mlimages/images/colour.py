@@ -46,30 +46,36 @@ def distort_colour(array: np.ndarray, parameters: ColourParameters) -> np.ndarra
         RGB uint8 [height, width, 3], a new array, rounded and clipped.
 
     Raises:
-        MissingExtraError: OpenCV or numba is not installed.
+        MissingExtraError: numba is not installed.
     """
-    cv2 = require("cv2", extra="train")
-    require("numba", extra="train")
-    from mlimages.images.colour_kernels import shift_hsv, to_bytes
+    changed = array.copy()
+    distort_in_place(changed, parameters)
+    return changed
 
-    brightness = 255 * parameters.brightness
-    first, last = parameters.contrast, 1.0
-    # (x + b - mean(x + b)) * c + mean(x + b), regrouped: one pass from the bytes
-    offset = [(1 - first) * mean + brightness for mean in cv2.mean(array)[:3]]
-    if not parameters.contrast_first:
-        first, last = last, first
-        offset = [brightness] * 3
-    planes = [plane.reshape(-1) for plane in cv2.split(array)]
-    # Values stay on the scale 0 to 255, in float: HSV's hue and saturation do not depend on it.
-    shifted = np.empty((3, len(planes[0])), dtype=np.float32)
-    shift_hsv(
-        *planes,
-        np.float32(first),
-        np.array(offset, dtype=np.float32),
-        np.float32(parameters.saturation),
-        np.float32(6 * (parameters.hue % 1.0)),
-        shifted,
-    )
-    for plane, values in zip(planes, shifted, strict=True):
-        to_bytes(values, np.float32(last), plane)
-    return cv2.merge([plane.reshape(array.shape[:2]) for plane in planes])
+
+def distort_in_place(array: np.ndarray, parameters: ColourParameters) -> None:
+    """As `distort_colour`, into the array itself.
+
+    Args:
+        array: RGB uint8 [height, width, 3], contiguous.
+        parameters: what to apply.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    require("numba", extra="train")
+    from mlimages.images import colour_kernels as kernels
+
+    pixels = array.view()
+    pixels.shape = (array.size,)  # an error where `reshape` would make a copy
+    brightness = np.float32(255 * parameters.brightness)
+    contrast = np.float32(parameters.contrast)
+    saturation = np.float32(parameters.saturation)
+    sectors = np.float32(6 * (parameters.hue % 1.0))
+    # Values stay on the scale 0 to 255: HSV's hue and saturation do not depend on it.
+    if parameters.contrast_first:
+        # (x + b - mean(x + b)) * c + mean(x + b), regrouped: one pass from the bytes
+        offset = (1 - contrast) * kernels.means(pixels) + brightness
+        kernels.shift_hsv(pixels, contrast, offset.astype(np.float32), saturation, sectors)
+    else:
+        kernels.shift_hsv_then_contrast(pixels, brightness, saturation, sectors, contrast)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlimages.errors import require
+from mlimages.images.random_numbers import Uniform
 
 Policy = Literal["none", "trivial", "rand"]
 
@@ -62,7 +63,7 @@ class Operation:
 
 
 def draw_operations(
-    policy: Policy, count: int, magnitude: float, rng: np.random.Generator
+    policy: Policy, count: int, magnitude: float, rng: Uniform
 ) -> tuple[Operation, ...]:
     """Draw what a policy does to one image.
 
@@ -84,9 +85,7 @@ def draw_operations(
     return tuple(drawn)
 
 
-def draw_rectangle(
-    fraction: float, rng: np.random.Generator
-) -> tuple[float, float, float, float] | None:
+def draw_rectangle(fraction: float, rng: Uniform) -> tuple[float, float, float, float] | None:
     """Left, top, width and height of a rectangle to erase, as shares; None for most images."""
     if not fraction:
         return None
@@ -102,14 +101,12 @@ def draw_rectangle(
     return left * (1 - width), top * (1 - height), width, height
 
 
-def erase(array: np.ndarray, rectangle: tuple[float, float, float, float]) -> np.ndarray:
-    """Make a rectangle of a copy grey."""
+def erase(array: np.ndarray, rectangle: tuple[float, float, float, float]) -> None:
+    """Make a rectangle grey, in place."""
     height, width = array.shape[:2]
     left, top = round(rectangle[0] * width), round(rectangle[1] * height)
     right, bottom = left + round(rectangle[2] * width), top + round(rectangle[3] * height)
-    erased = array.copy()
-    erased[top:bottom, left:right] = _GREY
-    return erased
+    array[top:bottom, left:right] = _GREY
 
 
 def _warp(cv2: Any, array: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlimages.storage import AnyPath
     from mlimages.store import Store
 
+_LAST_ROW = np.iinfo(np.int32).max
 _AGAIN = "restore it from a copy, or run: mlimages shards repair DB"
 
 
@@ -82,7 +83,9 @@ class ShardReader:
         Raises:
             KeyError: a row is in no shard.
         """
-        positions = np.searchsorted(self.rows, rows)
+        if np.array_equal(rows, self.rows):  # a split of all images, millions perhaps
+            return self._shard, self._offset
+        positions = np.searchsorted(self.rows, rows.astype(self.rows.dtype, copy=False))
         positions = np.minimum(positions, len(self.rows) - 1)
         missing = rows[self.rows[positions] != rows] if len(self.rows) else rows
         if len(missing):
@@ -116,7 +119,7 @@ class ShardReader:
 
     def checksums(self, rows: np.ndarray) -> np.ndarray:
         """uint32 [rows]: the CRC-32 of the stored bytes of images, all of which must be packed."""
-        return self._crc32[np.searchsorted(self.rows, rows)]
+        return self._crc32[np.searchsorted(self.rows, rows.astype(self.rows.dtype, copy=False))]
 
     def _stored(self, path: AnyPath, position: int) -> bytes:
         """What is at an image's place, whether it is right or not."""
@@ -141,7 +144,10 @@ class ShardReader:
         return decode(self.read(row), minimum_side=minimum_side)
 
     def _find(self, row: int) -> int | None:
-        position = int(np.searchsorted(self.rows, row))
+        if not 0 <= row <= _LAST_ROW:
+            return None
+        # A number of another type than the array's would have all of the array converted.
+        position = int(self.rows.searchsorted(self.rows.dtype.type(row)))
         found = position < len(self.rows) and self.rows[position] == row
         return position if found else None
 

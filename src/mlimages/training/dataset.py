@@ -20,9 +20,11 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from mlimages.errors import MlimagesError, TrainingError, require
-from mlimages.images.augmentation import AugmentationSettings, draw, sample_generator, train_view
+from mlimages.images.augmentation import AugmentationSettings, draw
+from mlimages.images.random_numbers import Uniform, sample_generator, sample_generators
 from mlimages.images.shards import ShardReader
 from mlimages.images.timed_reads import TimedReads
+from mlimages.images.views import train_view
 from mlimages.losses.targets import SparseTargets
 from mlimages.selection import Selection
 from mlimages.training.order import REMOTE_WINDOW, DataOrder, ShardLayout
@@ -177,28 +179,26 @@ class ShardDataset(Dataset[Batch]):
         """
         broken: dict[int, str] = {}
         failed = []
-        reads = self._reads.read(self.rows[samples].tolist())
-        for position, data in enumerate(reads):
-            row = int(self.rows[samples[position]])
+        rows = self.rows[samples].tolist()
+        numbers = sample_generators(self.seed, epochs.tolist(), rows)
+        for position, data in enumerate(self._reads.read(rows)):
             try:
-                images[position] = self._view(int(epochs[position]), row, data)
+                self._view(data, numbers[position], images[position])
             except MlimagesError as error:
-                broken[row] = error.cause
+                broken[rows[position]] = error.cause
                 failed.append(position)
         for position in failed:
             epoch, sample = int(epochs[position]), int(samples[position])
-            samples[position], images[position] = self._replacement(epoch, sample, broken)
+            samples[position] = self._replace(epoch, sample, images[position], broken)
         return broken
 
-    def _view(self, epoch: int, row: int, data: bytes | MlimagesError) -> np.ndarray:
+    def _view(self, data: bytes | MlimagesError, numbers: Uniform, image: np.ndarray) -> None:
         if isinstance(data, MlimagesError):
             raise data
-        parameters = draw(self.augmentation, sample_generator(self.seed, epoch, row))
-        return train_view(data, self.size, parameters)
+        train_view(data, self.size, draw(self.augmentation, numbers), image)
 
-    def _replacement(
-        self, epoch: int, sample: int, broken: dict[int, str]
-    ) -> tuple[int, np.ndarray]:
+    def _replace(self, epoch: int, sample: int, image: np.ndarray, broken: dict[int, str]) -> int:
+        """Write another image; returns its sample."""
         first = int(self.rows[sample])
         candidates = np.random.Philox(
             key=[self.seed, first], counter=[0, 0, epoch, REPLACEMENT_STREAM]
@@ -208,9 +208,11 @@ class ShardDataset(Dataset[Batch]):
             row = int(self.rows[sample])
             try:
                 (data,) = self._reads.read([row])
-                return sample, self._view(epoch, row, data)
+                self._view(data, sample_generator(self.seed, epoch, row), image)
             except MlimagesError as error:
                 broken[row] = error.cause
+            else:
+                return sample
         raise TrainingError(
             f"image of row {first}", "it and its replacements are broken", "run: mlimages check DB"
         )

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from mlimages.errors import InputError, nearest
-from mlimages.images.augmentation import evaluation_image
+from mlimages.images.views import evaluation_image
 from mlimages.models.interface import ModelCategory
 from mlimages.models.network import TagNetwork
 from mlimages.training.checkpoint import (

@@ -28,6 +28,10 @@ class TagMatrix:
         place[outputs] = np.arange(len(outputs), dtype=np.int32)
         indices = place[selection.categories]
         kept = indices >= 0
+        if kept.all():  # as in a database of all categories, whose tags are not copied then
+            self.indptr, self.indices = selection.indptr, indices
+            self.values = selection.confidences.astype(np.float32, copy=False)
+            return
         before = np.concatenate([[0], np.cumsum(kept)])
         self.indptr = before[selection.indptr]
         self.indices = indices[kept]
@@ -39,7 +43,8 @@ class TagMatrix:
 
     def take(self, samples: np.ndarray) -> SparseTargets:
         """The tags of some images of the split, by their position in it."""
-        starts, counts = self.indptr[samples], np.diff(self.indptr)[samples]
+        starts = self.indptr[samples]
+        counts = self.indptr[samples + 1] - starts
         indptr = np.concatenate([[0], np.cumsum(counts)])
         entries = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
         return SparseTargets(
