@@ -15,11 +15,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mlimages.errors import RecipeError, nearest
 from mlimages.images.augmentation import AugmentationSettings
-from mlimages.training.settings import (
+from mlimages.training.operation import (
     CheckpointSettings,
-    DataSettings,
     EvaluationSettings,
     HardwareSettings,
+)
+from mlimages.training.settings import (
+    DataSettings,
     LossSettings,
     ModelSettings,
     OptimizerSettings,
