@@ -33,7 +33,7 @@ def start(size: int, function: Callable[..., None], *arguments: Any) -> list[Bas
     return processes
 
 
-def run(size: int, function: Callable[..., None], *arguments: Any, seconds: float = 120) -> list:
+def run(size: int, function: Callable[..., None], *arguments: Any, seconds: float = 40) -> list:
     """`start` and wait; returns the exit codes."""
     processes = start(size, function, *arguments)
     for process in processes:

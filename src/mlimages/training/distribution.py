@@ -121,6 +121,11 @@ class Ranks:
         return error
 
 
+def is_first_process() -> bool:
+    """Whether this process, alone or as one of torchrun's, is the one that speaks to the user."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def lost_peers() -> Iterator[None]:
     """Inside, what PyTorch says when another rank has ended becomes one line."""

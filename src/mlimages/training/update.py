@@ -97,7 +97,8 @@ def _gradients(state: TrainingState, batch: StepData, precision: str, ranks: Ran
     loss = torch.zeros((), device=ranks.device)
     for number, part in enumerate(batch.parts, start=1):
         with gradients_exchanged(state.parallel, number == len(batch.parts)):
-            value = forward(state, part, precision, ranks.device)
+            logits = forward_logits(state, part, precision, ranks.device)
+            value = state.loss(logits, part.targets.to(ranks.device))
             # Ranks take the mean of their gradients, and the parts of the loss add up.
             state.scaler.scale(value * ranks.size).backward()
         loss += value.detach()
@@ -105,16 +106,15 @@ def _gradients(state: TrainingState, batch: StepData, precision: str, ranks: Ran
     return loss
 
 
-def forward(
+def forward_logits(
     state: TrainingState, part: MicroBatch, precision: str, device: torch.device
 ) -> torch.Tensor:
-    """A micro-batch's part of the step's loss."""
+    """The logits of a micro-batch, [b, num_classes]; inside `state.batch_norms.step`."""
     state.batch_norms.sizes = part.group_sizes
     inputs = normalise(part.images.to(device, non_blocking=True))
     dtype = AUTOCAST[precision]
     with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
-        logits = state.parallel(inputs)
-    return state.loss(logits, part.targets.to(device))
+        return state.parallel(inputs)
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
