@@ -50,14 +50,17 @@ def test_evaluation_every_epoch(tmp_path: Path) -> None:
     assert [record["epoch"] for record in records(tmp_path / "run", "evaluation")] == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("network", ["resnet", "timm:test_resnet"])
-def test_micro_batches_change_nothing(tmp_path: Path, network: str) -> None:
+def test_micro_batches_change_nothing(tmp_path: Path) -> None:
     """A pass of two groups and two passes of one are the same, but for rounding."""
     losses = []
     for micro in (0, 4, 8):
         changes = [f"data.micro_batch={micro}", "data.batch_norm_group=4", "schedule.epochs=1"]
         out = tmp_path / str(micro)
-        changes += [f"model.backbone={network}", "loss.name=bce", "optimizer.learning_rate=0.002"]
+        changes += [
+            "model.backbone=timm:test_resnet",
+            "loss.name=bce",
+            "optimizer.learning_rate=0.002",
+        ]
         recipe = tiny_recipe(*changes)
         train(FakeDatabase(), recipe, out)
         losses.append([record["loss"] for record in records(out, "train")])

@@ -25,6 +25,7 @@ from mlimages.training.data import StepData
 from mlimages.training.distribution import Ranks, is_lost_peer, joined, lost_peer
 from mlimages.training.evaluation import EvaluationReport
 from mlimages.training.interruption import StopRequest
+from mlimages.training.logs import RunLogs
 from mlimages.training.recipe import Recipe
 from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RunFolder, TrainingResult, open_on_all, saved_recipe
@@ -78,6 +79,9 @@ class _Run:
         keep = self.recipe.checkpoint.keep
         self.saver = Saver(run.path, self.setup.model, keep, writes=ranks.is_first)
         self.meter = self._resume()
+        self.logs = ranks.together(
+            lambda: RunLogs(run.path, self.recipe.logging, self.recipe.to_dict(), ranks.is_first)
+        )
         self.setup.connect()
 
     def _resume(self) -> Meter:
@@ -106,9 +110,32 @@ class _Run:
 
     def go(self) -> TrainingResult:
         """Train to the end, evaluate, and write the result."""
+        self._announce()
+        with self.logs:
+            self._train()
+            # All is saved: from here on Ctrl-C may leave at once and loses nothing.
+            report, best = self._evaluate()
+            if best:
+                self.saver.name_best()
+            return self._finish(report)
+
+    def _announce(self) -> None:
+        logger.info(
+            "%s: %s images, %s categories, %s weights; %s updates of %s images on %s%s",
+            self.recipe.name,
+            f"{len(self.data):,}",
+            f"{len(self.setup.outputs):,}",
+            f"{self.setup.parameters:,}",
+            f"{self.setup.total_steps:,}",
+            f"{self.recipe.data.batch_size:,}",
+            self.ranks.device,
+            f" by {self.ranks.size} processes" if self.ranks.size > 1 else "",
+        )
+
+    def _train(self) -> None:
+        """All updates that are left."""
         recipe, state, total = self.recipe, self.state, self.setup.total_steps
         peak = recipe.optimizer.rate_for(recipe.data.batch_size)
-        self._announce()
         state.network.train()
         saved_at = time.monotonic()
         batches = self.data.steps(state.step, total)
@@ -135,26 +162,8 @@ class _Run:
                         self._save()
                     saved_at = time.monotonic()
                 self.saver.check()
-            # Saved before the evaluation: from here on Ctrl-C may leave at once and loses nothing.
             self._save()
             self.saver.finish()
-        report, best = self._evaluate()
-        if best:
-            self.saver.name_best()
-        return self._finish(report)
-
-    def _announce(self) -> None:
-        logger.info(
-            "%s: %s images, %s categories, %s weights; %s updates of %s images on %s%s",
-            self.recipe.name,
-            f"{len(self.data):,}",
-            f"{len(self.setup.outputs):,}",
-            f"{self.setup.parameters:,}",
-            f"{self.setup.total_steps:,}",
-            f"{self.recipe.data.batch_size:,}",
-            self.ranks.device,
-            f" by {self.ranks.size} processes" if self.ranks.size > 1 else "",
-        )
 
     def _update(self, batch: StepData, rate: float) -> tuple[float, float]:
         precision, clip_norm = self.recipe.hardware.precision, self.recipe.optimizer.clip_norm
@@ -180,7 +189,7 @@ class _Run:
         due = self.meter.window_seconds >= self.recipe.hardware.log_seconds
         if due or step == setup.total_steps:
             record = self.meter.record(step, setup.epoch, setup.samples_seen, rate)
-            self.run.log(record.to_json())
+            self._log(record.to_json())
             progress.show(record)
 
     def _evaluate(self) -> tuple[EvaluationReport | None, bool]:
@@ -190,8 +199,12 @@ class _Run:
             return None, False
         metrics, baseline = report.model.summary(), report.baseline.summary()
         where = {"step": self.state.step, "epoch": round(self.setup.epoch, 6)}
-        self.run.log({"kind": "evaluation", **where, "metrics": metrics, "baseline": baseline})
+        self._log({"kind": "evaluation", **where, "metrics": metrics, "baseline": baseline})
         return report, self.saver.consider(self.state.step, report.model.map_macro)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        self.run.log(record)
+        self.logs.add(record)
 
     def _saving_is_due(self, saved_at: float) -> bool:
         settings = self.recipe.checkpoint

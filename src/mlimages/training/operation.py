@@ -68,3 +68,18 @@ class HardwareSettings(Section):
 
     def __post_init__(self) -> None:
         self.expect("log_seconds", self.log_seconds >= 0, "0 or more")
+
+
+@dataclass(frozen=True)
+class LoggingSettings(Section):
+    """What a run leaves beside metrics.jsonl; see training/logs.py and pages/training.py."""
+
+    section: ClassVar[str] = "logging"
+    csv: bool = True
+    """metrics.csv, written when a session ends."""
+    page: bool = True
+    """index.html with curves, measures and settings, where matplotlib is installed."""
+    tensorboard: bool = False
+    """RUN/tensorboard; needs tensorboard."""
+    wandb: str = ""
+    """Project of Weights & Biases; needs wandb. "": none."""

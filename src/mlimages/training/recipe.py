@@ -19,6 +19,7 @@ from mlimages.training.operation import (
     CheckpointSettings,
     EvaluationSettings,
     HardwareSettings,
+    LoggingSettings,
 )
 from mlimages.training.settings import (
     DataSettings,
@@ -49,6 +50,7 @@ class Recipe(Section):
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     def __post_init__(self) -> None:
         self.expect("seed", 0 <= self.seed < 2**63, "0 to 2**63 - 1")

@@ -3,6 +3,7 @@
 RUN/
   recipe.toml      all settings, complete
   metrics.jsonl    one JSON object a line: "kind" is "train" or "evaluation"
+  metrics.csv, index.html, tensorboard/    the same for other readers, see logs.py
   checkpoints/     see checkpoint.py
   nan-capture/     the step of a non-finite loss, if there was one
   best.json        which checkpoint has the greatest macro mAP on the validation split
@@ -34,6 +35,7 @@ FREE_SETTINGS = (
     "expected",
     "checkpoint",
     "evaluation",
+    "logging",
     "hardware.device",
     "hardware.log_seconds",
     "data.workers",
