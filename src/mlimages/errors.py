@@ -15,6 +15,7 @@ class MlimagesError(Exception):
     """
 
     exit_code = 1
+    told_by_another = False  # of the processes of one run, which all end: print nothing
 
     def __init__(self, thing: object, cause: str, action: str) -> None:
         self.thing, self.cause, self.action = str(thing), cause, action

@@ -11,8 +11,8 @@ import pytest
 import torch
 from tests.training.fakes import FakeDatabase, tags_of, tiny_recipe
 
-from mlimages.database import Selection
 from mlimages.errors import TrainingError
+from mlimages.selection import Selection
 from mlimages.training.data import TrainingData
 from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
 from mlimages.training.threads import read_images
@@ -53,21 +53,27 @@ def test_any_number_and_kind_of_workers_gives_the_same_batches(kind: str, worker
     assert len(alone) == len(beside) == 7
     for one, other in zip(alone, beside, strict=True):
         assert one.rows.tolist() == other.rows.tolist()
-        assert torch.equal(one.parts[0][0], other.parts[0][0])
+        assert torch.equal(one.parts[0].images, other.parts[0].images)
         assert torch.equal(one.targets.dense(), other.targets.dense())
 
 
-def test_micro_batches_are_nearly_equal_parts() -> None:
-    (step,) = make("data.micro_batch=3").steps(0, 1)
-    assert [len(targets) for _, targets in step.parts] == [2, 3, 3]
-    assert sum(len(images) for images, _ in step.parts) == len(step.rows) == 8
-    assert len(step.targets) == 8
+@pytest.mark.parametrize(
+    ("micro", "passes"), [(0, [(2,), (3,), (3,)]), (5, [(2,), (3,), (3,)]), (6, [(2, 3), (3,)])]
+)
+def test_micro_batches_hold_as_many_groups_as_fit(micro: int, passes: list) -> None:
+    (step,) = make("data.batch_norm_group=3", f"data.micro_batch={micro}").steps(0, 1)
+    assert step.groups == 3
+    assert [part.group_sizes for part in step.parts] == passes
+    assert [len(part.targets) for part in step.parts] == [sum(sizes) for sizes in passes]
+    assert [len(part.images) for part in step.parts] == [sum(sizes) for sizes in passes]
+    joined = torch.cat([part.targets.dense() for part in step.parts])
+    assert torch.equal(joined, step.targets.dense())
 
 
 @pytest.mark.parametrize(("batch", "sizes"), [(3, [3]), (5, [2, 3]), (7, [2, 2, 3])])
-def test_no_micro_batch_is_a_single_image(batch: int, sizes: list[int]) -> None:
-    (step,) = make(f"data.batch_size={batch}", "data.micro_batch=2").steps(0, 1)
-    assert [len(targets) for _, targets in step.parts] == sizes
+def test_no_group_is_a_single_image(batch: int, sizes: list[int]) -> None:
+    (step,) = make(f"data.batch_size={batch}", "data.batch_norm_group=2").steps(0, 1)
+    assert [len(part.targets) for part in step.parts] == sizes
 
 
 @pytest.mark.parametrize(("workers", "kind"), [(0, "threads"), (2, "threads"), (2, "processes")])

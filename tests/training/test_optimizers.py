@@ -124,7 +124,7 @@ def test_a_long_gradient_is_shortened_before_the_update():
         state = build_state(recipe, statistics_of([40, 20, 14, 8]), torch.device(cpu))
         before = torch.cat([p.detach().clone().ravel() for p in state.network.parameters()])
         batch = first_batch(recipe, TrainingData)
-        _, norm = update(state, batch, 0.1, "float32", torch.device(cpu), clip_norm)
+        _, norm = update(state, batch, 0.1, "float32", clip_norm)
         after = torch.cat([p.detach().ravel() for p in state.network.parameters()])
         changes.append((after - before).norm().item())
         norms.append(norm)

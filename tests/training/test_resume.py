@@ -21,7 +21,7 @@ from mlimages.training.loop import train
 CHANGES = (
     "schedule.epochs=4",
     "checkpoint.every_steps=3",
-    "data.micro_batch=4",
+    "data.batch_norm_group=4",
     "model.start_at_prior=true",
 )
 SEALED = ("model.safetensors", "training.safetensors", "model.json")

@@ -87,7 +87,7 @@ def run(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
     except MlimagesError as error:
-        return _fail(str(error), error.exit_code)
+        return error.exit_code if error.told_by_another else _fail(str(error), error.exit_code)
     except BrokenPipeError:
         raise  # `| head` is no error; see __main__
     except OSError as error:

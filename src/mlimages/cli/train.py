@@ -12,24 +12,30 @@ from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from mlimages.training.estimate import RunEstimate
+    from mlimages.training.replay import ReplayReport
     from mlimages.training.run import TrainingResult
 
 
 def train(
     db: DatabasePath,
     *,
-    out: Path,
+    out: Path | None = None,
     recipe: str | None = None,
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE ...")] = (),
     split: str | None = None,
     subset: Literal["all", "multi", "single"] | None = None,
     device: str | None = None,
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    replay: Path | None = None,
     json: Json = False,
 ) -> None:
     """Train a network on a database, as a recipe says.
 
     Ctrl-C saves the run; --resume continues it exactly, also after a crash.
+
+    Started by torchrun it trains in several processes, on as many GPUs.
 
     Example: mlimages train DB --recipe photos --out runs/photos --set schedule.epochs=5
 
@@ -41,14 +47,24 @@ def train(
         subset: Images of multi-label sources, of single-label sources, or all.
         device: auto, cpu or cuda.
         resume: Continue the run in --out, with its own recipe unless one is named.
+        dry_run: Only measure a few steps; print steps, hours and storage of the run, write nothing.
+        replay: Folder of a run's nan-capture: run that step again and say where NaN came from.
     """
     from mlimages.database import Database
     from mlimages.errors import UsageError
-    from mlimages.training import loop
+    from mlimages.training import estimate, loop
+    from mlimages.training.distribution import is_first_process
     from mlimages.training.recipe import find_recipe
+    from mlimages.training.replay import replay as run_again
     from mlimages.training.run import saved_recipe
 
-    chosen = find_recipe(recipe) if recipe else saved_recipe(out) if resume else None
+    if replay is not None:
+        report = run_again(Database.open(db), replay, device)
+        emit(report, json, "\n".join(_replay_text(report)))
+        return
+    if out is None and not dry_run:
+        raise UsageError("mlimages train", "missing --out", "name a folder for the run")
+    chosen = find_recipe(recipe) if recipe else saved_recipe(out) if resume and out else None
     if chosen is None:
         raise UsageError(
             "mlimages train", "no recipe", "add --recipe photos, or see mlimages train --help"
@@ -60,8 +76,15 @@ def train(
         for key, value in options.items()
         if value is not None
     ]
-    result = loop.train(Database.open(db), chosen.override(*set, *changes), out, resume)
-    emit(result, json, "\n".join(_text(result)))
+    settings = chosen.override(*set, *changes)
+    if out is None or dry_run:
+        expected = estimate.estimate(Database.open(db), settings)
+        if is_first_process():
+            emit(expected, json, "\n".join(_estimate_text(expected)))
+        return
+    result = loop.train(Database.open(db), settings, out, resume)
+    if is_first_process():
+        emit(result, json, "\n".join(_text(result)))
 
 
 def _text(result: TrainingResult) -> list[str]:
@@ -81,4 +104,35 @@ def _text(result: TrainingResult) -> list[str]:
                 f"{baseline['map_macro']:.4f}) over {model['categories']} categories with "
                 f"{model['minimum_positives']} or more positives"
             )
+    return lines
+
+
+def _estimate_text(expected: RunEstimate) -> list[str]:
+    return [
+        f"{expected.recipe}: {expected.steps:,} updates, {expected.epochs:g} epochs of "
+        f"{expected.images:,} images, {expected.categories:,} categories, "
+        f"{expected.parameters:,} weights",
+        f"{expected.step_seconds:.3g} s an update (median of {expected.measured_steps}; "
+        f"{expected.processes} x {expected.device}): {expected.hours:.2f} hours without evaluation",
+        f"checkpoints: {expected.checkpoint_bytes / 1e6:,.1f} MB each, "
+        f"{expected.storage_bytes / 1e6:,.1f} MB at most",
+    ]
+
+
+def _replay_text(report: ReplayReport) -> list[str]:
+    lines = [f"step {report.step}: the run found {report.problem}"]
+    if not report.same_images:
+        lines.append("warning: other images were broken then; the batch is not the same")
+    if report.weight:
+        lines.append(f"weight {report.weight} was not finite before the step")
+    if report.layer:
+        lines.append(f"layer {report.layer} is the first whose output is not finite")
+    if report.category:
+        lines.append(f"the loss's term of category {report.category} is not finite")
+    if report.gradient:
+        lines.append(f"the gradient of {report.gradient} is the first that is not finite")
+    if report.rows:
+        lines.append("images (rows): " + ", ".join(map(str, report.rows)))
+    if len(lines) == 1:
+        lines.append("everything is finite here: on this device the problem does not show")
     return lines

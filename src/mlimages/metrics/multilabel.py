@@ -270,6 +270,7 @@ def frequency_baseline(
     indptr: np.ndarray,
     categories: np.ndarray,
     minimum_positives: int = 1,
+    ranks: Ranks | None = None,
 ) -> MultilabelResult:
     """The measures of predicting every category's training frequency for every image.
 
@@ -278,9 +279,9 @@ def frequency_baseline(
     Args:
         frequencies: [num_categories], such as the share of training images with each category.
         indptr, categories: tags of the images, as in `MultilabelMetrics.update`.
-        minimum_positives: as in `MultilabelMetrics`.
+        minimum_positives, ranks: as in `MultilabelMetrics`.
     """
-    metrics = MultilabelMetrics(len(frequencies), minimum_positives)
+    metrics = MultilabelMetrics(len(frequencies), minimum_positives, ranks=ranks)
     scores = np.asarray(frequencies, dtype=np.float32)
     for start in range(0, len(indptr) - 1, 1024):
         part = indptr[start : start + 1025]

@@ -73,6 +73,11 @@ def checkpoints_folder(run: Path) -> Path:
     return run / "checkpoints"
 
 
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Where a run keeps the checkpoint of a step."""
+    return checkpoints_folder(run) / f"step-{step:08d}"
+
+
 def write_checkpoint(
     run: Path,
     model: dict[str, Any],
@@ -80,8 +85,9 @@ def write_checkpoint(
     state: dict[str, Any],
     training_tensors: Tensors,
     keep: int,
+    best: int | None = None,
 ) -> Path:
-    """Write and seal RUN/checkpoints/step-N, then remove all but the newest `keep`.
+    """Write and seal RUN/checkpoints/step-N, then remove all but the newest `keep` and the best.
 
     Folders of later steps are removed too: a run that is at this step passed them over as damaged.
 
@@ -92,15 +98,29 @@ def write_checkpoint(
         state: content of state.json, with "step".
         training_tensors: everything else that resuming needs.
         keep: number of checkpoints that stay.
+        best: step of one that stays beside them.
 
     Raises:
         StorageError: no space, or not writable; the older checkpoints stay as they were.
     """
-    root = checkpoints_folder(run)
-    folder = root / f"step-{state['step']:08d}"
+    folder = checkpoint_folder(run, state["step"])
+    if not seal(folder, model, model_tensors, state, training_tensors):
+        return folder
+    _prune(checkpoints_folder(run), keep, state["step"], best)
+    return folder
+
+
+def seal(
+    folder: Path,
+    model: dict[str, Any],
+    model_tensors: Tensors,
+    state: dict[str, Any],
+    training_tensors: Tensors,
+) -> bool:
+    """Write one checkpoint folder, aside and then at once; returns whether it was not there yet."""
     if folder.exists():
         if damage(folder) is None:
-            return folder  # a step's checkpoint is always the same
+            return False  # a step's checkpoint is always the same
         _remove(folder)
     # Serialised in memory and written by Python, so that a full disk is an error of its own kind.
     contents = {
@@ -118,8 +138,7 @@ def write_checkpoint(
         }
         manifest = {"format_version": FORMAT_VERSION, "step": state["step"], "files": files}
         (temporary / MANIFEST).write_bytes(_json(manifest))
-    _prune(root, keep, state["step"])
-    return folder
+    return True
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -234,12 +253,12 @@ def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
-def _prune(root: Path, keep: int, step: int) -> None:
-    """Remove what is later than the step just written, and all but the newest of the others."""
+def _prune(root: Path, keep: int, step: int, best: int | None) -> None:
+    """Remove what is later than the step just written, and of the others all that need not stay."""
     folders = _folders(root)
     good = [folder for folder in folders if _step_of(folder) <= step]
     for folder in folders:
-        if folder not in good[-keep:]:
+        if folder not in good[-keep:] and not (folder in good and _step_of(folder) == best):
             _remove(folder)
     for leftover in root.glob("*" + PARTIAL):  # of a process killed while writing or removing
         shutil.rmtree(leftover, ignore_errors=True)

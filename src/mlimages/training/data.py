@@ -13,8 +13,7 @@ import signal
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,6 +24,8 @@ from mlimages.images.shards import ShardReader
 from mlimages.losses.targets import SparseTargets
 from mlimages.selection import Selection
 from mlimages.training.dataset import Batch, Keys, ShardDataset, collate
+from mlimages.training.distribution import Ranks
+from mlimages.training.division import Division, lane_places
 from mlimages.training.recipe import Recipe
 from mlimages.training.tags import TagMatrix
 from mlimages.training.threads import image_threads
@@ -35,18 +36,35 @@ IMAGES_PER_TASK = 16
 
 
 @dataclass(frozen=True)
-class StepData:
-    """One update's images and tags.
+class MicroBatch:
+    """The images of one forward pass.
 
     Attributes:
-        rows: int64 [batch]; the database's rows, after replacing broken images.
-        parts: micro-batches, each images uint8 [b, size, size, 3] and their targets.
-        targets: tags of the whole batch.
+        images: uint8 [b, size, size, 3].
+        targets: their tags.
+        group_sizes: how many of them, one after the other, are normalised together.
+    """
+
+    images: torch.Tensor
+    targets: SparseTargets
+    group_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StepData:
+    """One update's images and tags, as one rank sees it.
+
+    Attributes:
+        rows: int64 [batch]; the database's rows, after replacing broken images, of all ranks.
+        parts: this rank's micro-batches.
+        targets: tags of the whole batch, of all ranks.
+        groups: of batch normalisation, in the whole batch.
     """
 
     rows: np.ndarray
-    parts: list[tuple[torch.Tensor, SparseTargets]]
+    parts: list[MicroBatch]
     targets: SparseTargets
+    groups: int
 
 
 class BrokenImages:
@@ -78,12 +96,21 @@ class TrainingData:
         selection: the split.
         tags: its tags as targets.
         recipe: decides everything else.
+        ranks: the processes that share each batch.
+
+    Raises:
+        RecipeError: a batch cannot be divided among the ranks.
     """
 
     def __init__(
-        self, reader: ShardReader, selection: Selection, tags: TagMatrix, recipe: Recipe
+        self,
+        reader: ShardReader,
+        selection: Selection,
+        tags: TagMatrix,
+        recipe: Recipe,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.recipe, self.tags = recipe, tags
+        self.recipe, self.tags, self.ranks = recipe, tags, ranks or Ranks()
         settings = recipe.data
         self.dataset = ShardDataset(
             reader,
@@ -95,6 +122,8 @@ class TrainingData:
             settings.read_seconds,
         )
         self.order = self.dataset.order(recipe.seed, settings.lanes, settings.window or None)
+        self.division = Division.of(settings, self.ranks)
+        self._lane_places = lane_places(settings.lanes)
         self.broken = BrokenImages(math.ceil(settings.broken_limit * len(selection)))
 
     def __len__(self) -> int:
@@ -107,7 +136,7 @@ class TrainingData:
             for step in range(first, last):
                 planned = self._plan(step)
                 for part in planned.tasks:
-                    self._note(self._fill(planned, part))
+                    planned.broken.update(self._fill(planned, part))
                 yield self._collect(planned)
         elif settings.worker_kind == "threads":
             yield from self._with_threads(first, last)
@@ -126,7 +155,7 @@ class TrainingData:
                     pending.append((planned, tasks))
                 planned, tasks = pending.popleft()
                 for task in tasks:
-                    self._note(task.result())
+                    planned.broken.update(task.result())
                 yield self._collect(planned)
 
     def _with_processes(self, first: int, last: int) -> Iterator[StepData]:
@@ -155,7 +184,7 @@ class TrainingData:
                 planned = pending.popleft()
                 for number, part in enumerate(planned.tasks):
                     batch = batch if number == 0 else next(batches)
-                    self._note(batch.broken)
+                    planned.broken.update(batch.broken)
                     planned.samples[part] = batch.samples.numpy()
                     planned.images[part] = batch.images.numpy()
             except RuntimeError as error:  # what torch makes of any error in a worker
@@ -168,29 +197,31 @@ class TrainingData:
     def _plan(self, step: int) -> _PlannedStep:
         size = self.recipe.data.batch_size
         epochs, samples = self.order.batch(step * size, size)
+        lanes = np.arange(step * size, (step + 1) * size) % len(self) % len(self._lane_places)
+        order = np.argsort(self._lane_places[lanes], kind="stable")
+        mine = order[self.division.share]
         side = self.dataset.size
-        images = np.empty((len(samples), side, side, 3), dtype=np.uint8)
-        return _PlannedStep(epochs, samples, images)
+        images = np.empty((len(mine), side, side, 3), dtype=np.uint8)
+        return _PlannedStep(epochs[mine], samples[mine], images, samples[order])
 
     def _fill(self, planned: _PlannedStep, part: slice) -> dict[int, str]:
         return self.dataset.fill(planned.epochs[part], planned.samples[part], planned.images[part])
 
-    def _note(self, broken: dict[int, str]) -> None:
-        for row, reason in broken.items():
-            self.broken.add(row, reason)
-
     def _collect(self, planned: _PlannedStep) -> StepData:
         samples, images = planned.samples, torch.from_numpy(planned.images)
-        micro = self.recipe.data.micro_batch or len(samples)
-        # Equal parts of at least two images: one alone would have no batch statistics.
-        count = max(1, min(math.ceil(len(samples) / micro), len(samples) // 2))
-        bounds = np.linspace(0, len(samples), count + 1).astype(int)
-        parts = [
-            (images[start:stop], self.tags.take(samples[start:stop]))
-            for start, stop in pairwise(bounds)
-        ]
-        targets = parts[0][1] if len(parts) == 1 else self.tags.take(samples)
-        return StepData(self.dataset.rows[samples].astype(np.int64), parts, targets)
+        parts, start = [], 0
+        for sizes in self.division.passes:
+            part = slice(start, start + sum(sizes))
+            parts.append(MicroBatch(images[part], self.tags.take(samples[part]), sizes))
+            start = part.stop
+        everyones = self.ranks.gather(samples)
+        if not np.array_equal(everyones, planned.batch):  # on some rank, broken ones were replaced
+            for broken in self.ranks.collect(planned.broken):
+                for row, reason in broken.items():
+                    self.broken.add(row, reason)
+        targets = self.tags.take(everyones)
+        rows = self.dataset.rows[everyones].astype(np.int64)
+        return StepData(rows, parts, targets, self.division.groups)
 
 
 @dataclass
@@ -198,6 +229,8 @@ class _PlannedStep:
     epochs: np.ndarray
     samples: np.ndarray
     images: np.ndarray
+    batch: np.ndarray  # the samples of all ranks
+    broken: dict[int, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[slice]:

@@ -12,6 +12,7 @@ from mlimages.errors import InputError, MlimagesError
 from mlimages.images.shards import ShardReader
 from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
 from mlimages.selection import Selection
+from mlimages.training.distribution import Ranks
 from mlimages.training.inference import LoadedModel
 from mlimages.training.prediction import model_outputs, score_images
 
@@ -50,6 +51,7 @@ def evaluate(
     frequencies: np.ndarray,
     minimum_positives: int = 10,
     batch_size: int = 100,
+    ranks: Ranks | None = None,
 ) -> EvaluationReport:
     """Measure a model.
 
@@ -61,19 +63,22 @@ def evaluate(
         frequencies: share of the training images with each category, [vocabulary].
         minimum_positives: positives that a category needs to enter mean average precision.
         batch_size: images a forward pass.
+        ranks: processes that all call this and each measure a part of the images.
 
     Raises:
         InputError: no image can be read, the model's outputs are not finite, or it has no category
             of the vocabulary.
     """
+    ranks = ranks or Ranks()
     outputs, places = model_outputs(model, keys)
     columns = np.union1d(places, np.unique(selection.categories)).astype(np.int64)
     column_of = np.full(len(keys), -1, dtype=np.int64)
     column_of[columns] = np.arange(len(columns))
-    metrics = MultilabelMetrics(len(columns), minimum_positives)
+    metrics = MultilabelMetrics(len(columns), minimum_positives, ranks=ranks)
+    mine = np.arange(ranks.rank, len(selection), ranks.size)
     broken: list[str] = []
     kept_indptr, kept_categories = [np.zeros(1, dtype=np.int64)], []
-    scored = score_images(model, reader, selection.rows, batch_size, broken)
+    scored = score_images(model, reader, selection.rows[mine], batch_size, broken)
     for positions, probabilities in scored:
         if not np.isfinite(probabilities).all():
             raise InputError(
@@ -81,18 +86,20 @@ def evaluate(
             )
         scores = np.zeros((len(positions), len(columns)), dtype=np.float32)
         scores[:, column_of[places]] = probabilities[:, outputs]
-        indptr, categories = _tags_of(selection, positions)
+        indptr, categories = _tags_of(selection, mine[positions])
         metrics.update(scores, indptr, column_of[categories])
         kept_indptr.append(indptr[1:] + kept_indptr[-1][-1])
         kept_categories.append(column_of[categories])
-    if len(kept_indptr) == 1:
+    broken = [line for lines in ranks.collect(broken) for line in lines]
+    if not ranks.sum(np.array(len(kept_indptr) - 1)):
         problem = f"none of {len(selection):,} can be read" + (f" ({broken[0]})" if broken else "")
         raise InputError("the images to measure on", problem, "run: mlimages check DB")
     baseline = frequency_baseline(
         frequencies[columns],
         np.concatenate(kept_indptr),
-        np.concatenate(kept_categories),
+        np.concatenate([np.empty(0, np.int64), *kept_categories]),
         minimum_positives,
+        ranks,
     )
     names = tuple(keys[column] for column in columns)
     return EvaluationReport(metrics.compute(), baseline, names, broken)

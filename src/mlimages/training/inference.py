@@ -29,6 +29,7 @@ from mlimages.training.checkpoint import (
     newest_checkpoint,
     read_checkpoint,
 )
+from mlimages.training.device import choose_device
 from mlimages.training.state import network_from
 
 logger = logging.getLogger(__name__)
@@ -116,28 +117,6 @@ def load_model(spec: str | Path, device: str = "cpu") -> LoadedModel:
             target, "no such run or model", nearest(target, PACKAGED_MODELS) + " or a run folder"
         )
     return _load_checkpoint(name, Path(target), trained, where)
-
-
-def choose_device(device: str) -> torch.device:
-    """The torch device for "auto", "cpu", "cuda" or "cuda:N".
-
-    Raises:
-        InputError: CUDA was asked for and is not available, or the name is unknown.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in ("cpu", "cuda"):
-        raise InputError(f"device {device!r}", "unknown", "use auto, cpu or cuda")
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {device!r}", "no CUDA device is available", "use auto or cpu")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        known = f"this machine has {torch.cuda.device_count()}, counted from 0"
-        raise InputError(f"device {device!r}", known, "use cuda or cuda:0")
-    return chosen
 
 
 def _load_efficientnet_lite(name: str, trained: bool, device: torch.device) -> LoadedModel:

@@ -15,11 +15,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mlimages.errors import RecipeError, nearest
 from mlimages.images.augmentation import AugmentationSettings
-from mlimages.training.settings import (
+from mlimages.training.operation import (
     CheckpointSettings,
-    DataSettings,
     EvaluationSettings,
     HardwareSettings,
+    LoggingSettings,
+)
+from mlimages.training.settings import (
+    DataSettings,
     LossSettings,
     ModelSettings,
     OptimizerSettings,
@@ -47,6 +50,7 @@ class Recipe(Section):
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     def __post_init__(self) -> None:
         self.expect("seed", 0 <= self.seed < 2**63, "0 to 2**63 - 1")

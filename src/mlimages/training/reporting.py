@@ -125,14 +125,16 @@ class Meter:
 class Progress:
     """The bar, or the lines."""
 
-    def __init__(self, total_steps: int, batch_size: int, first_step: int) -> None:
+    def __init__(
+        self, total_steps: int, batch_size: int, first_step: int, shown: bool = True
+    ) -> None:
         self._total, self._batch_size = total_steps, batch_size
-        self._first = first_step
+        self._first, self._shown = first_step, shown
         self._bar: Any = None
         self._latest = ""
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if self._shown and sys.stderr.isatty():
             self._start_bar(self._first)
         return self
 

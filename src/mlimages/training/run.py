@@ -3,8 +3,10 @@
 RUN/
   recipe.toml      all settings, complete
   metrics.jsonl    one JSON object a line: "kind" is "train" or "evaluation"
+  metrics.csv, index.html, tensorboard/    the same for other readers, see logs.py
   checkpoints/     see checkpoint.py
-  nan-capture/     the batch of a non-finite loss, if there was one
+  nan-capture/     the step of a non-finite loss, if there was one
+  best.json        which checkpoint has the greatest macro mAP on the validation split
   result.json      written last: the run is finished
 """
 
@@ -14,13 +16,14 @@ import fcntl
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mlimages.errors import CheckpointError, InputError, RecipeError
 from mlimages.storage import PARTIAL, storage_errors, write_text
+from mlimages.training.distribution import Ranks
 from mlimages.training.recipe import Recipe
 
 RECIPE, METRICS, RESULT, LOCK = "recipe.toml", "metrics.jsonl", "result.json", ".lock"
@@ -32,6 +35,7 @@ FREE_SETTINGS = (
     "expected",
     "checkpoint",
     "evaluation",
+    "logging",
     "hardware.device",
     "hardware.log_seconds",
     "data.workers",
@@ -54,6 +58,7 @@ class TrainingResult:
             without what a killed session did after its last checkpoint.
         loss: mean of the last line of the log.
         broken: training images that could not be read, "row N: reason"; others took their place.
+        best: step and map_macro of the best model by the validation split.
         evaluation: headline numbers of "model" and "baseline", or None without such a split.
     """
 
@@ -72,13 +77,19 @@ class TrainingResult:
     loss: float | None
     broken: list[str]
     evaluation: dict[str, Any] | None
+    best: dict[str, Any] | None = None
 
 
 class RunFolder:
-    """A run's folder, open for writing."""
+    """A run's folder, open for writing; on ranks that leave it to the first, writing does nothing.
 
-    def __init__(self, path: Path, recipe: Recipe) -> None:
-        self.path, self.recipe = path, recipe
+    Args:
+        path, recipe: of the run.
+        writes: whether this is the process that writes.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, writes: bool = True) -> None:
+        self.path, self.recipe, self.writes = path, recipe, writes
 
     @property
     def result(self) -> TrainingResult | None:
@@ -95,6 +106,8 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
+        if not self.writes:
+            return
         path = self.path / METRICS
         with storage_errors(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(record)) + "\n")
@@ -102,7 +115,7 @@ class RunFolder:
     def forget_after(self, step: int) -> None:
         """Remove the log's lines of updates that a resumed run is going to repeat."""
         path = self.path / METRICS
-        if not path.is_file():
+        if not self.writes or not path.is_file():
             return
         kept = []
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -116,7 +129,8 @@ class RunFolder:
 
     def finish(self, result: TrainingResult) -> None:
         """Write result.json: from now on the run counts as finished."""
-        write_text(self.path / RESULT, json.dumps(_plain(asdict(result)), indent=1) + "\n")
+        if self.writes:
+            write_text(self.path / RESULT, json.dumps(_plain(asdict(result)), indent=1) + "\n")
 
 
 @contextmanager
@@ -157,6 +171,19 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
             raise InputError(path, "holds no run to continue", "name a recipe to start one")
         write_text(path / RECIPE, recipe.to_toml())
         yield RunFolder(path, recipe)
+
+
+@contextmanager
+def open_on_all(
+    path: Path, recipe: Recipe | None, resume: bool, ranks: Ranks
+) -> Iterator[RunFolder]:
+    """`open_run` by the first rank, for all of them; its errors end all."""
+    with ExitStack() as stack:
+        opened = ranks.together(
+            lambda: stack.enter_context(open_run(path, recipe, resume)) if ranks.is_first else None
+        )
+        agreed = ranks.share(opened.recipe if opened else Recipe())
+        yield opened or RunFolder(path, agreed, writes=False)
 
 
 def saved_recipe(path: Path) -> Recipe | None:

@@ -71,7 +71,9 @@ class DataSettings(Section):
     batch_size: int = 4096
     """Images an update; the status of categories comes from all of them."""
     micro_batch: int = 0
-    """Images a forward pass, to fit memory; gradients add up. 0: the whole batch."""
+    """Images a forward pass, to fit memory; gradients add up. It takes whole groups. 0: one."""
+    batch_norm_group: int = 32
+    """Images that batch normalisation takes together, whatever the processes and passes."""
     minimum_images: int = 1
     """Training images that a category needs to become an output."""
     lanes: int = 128
@@ -94,9 +96,11 @@ class DataSettings(Section):
     def __post_init__(self) -> None:
         self.expect("image_size", 16 <= self.image_size <= 2048, "16 to 2048")
         self.expect("batch_size", 2 <= self.batch_size <= 1 << 17, "2 to 131072")
-        # One image alone has no batch statistics.
-        fits = self.micro_batch == 0 or 2 <= self.micro_batch <= self.batch_size
-        self.expect("micro_batch", fits, "0, or 2 up to the batch size")
+        self.expect("batch_norm_group", self.batch_norm_group >= 2, "2 or more")
+        least = min(self.batch_norm_group, self.batch_size)
+        fits = self.micro_batch == 0 or least <= self.micro_batch <= self.batch_size
+        between = "the batch size" if least == self.batch_size else f"{least} to the batch size"
+        self.expect("micro_batch", fits, f"0, {between}, or lower data.batch_norm_group")
         self.expect("minimum_images", self.minimum_images >= 1, "1 or more")
         self.expect("lanes", 1 <= self.lanes <= 65536, "1 to 65536")
         self.expect("window", 0 <= self.window <= 1 << 30, "0 to 2**30")
@@ -244,59 +248,3 @@ class ScheduleSettings(Section):
         rising = list(self.decay_epochs) == sorted(self.decay_epochs)
         known = all(epoch >= 0 for epoch in self.decay_epochs)
         self.expect("decay_epochs", rising and known, "epochs of 0 or more in rising order")
-
-
-@dataclass(frozen=True)
-class CheckpointSettings(Section):
-    """When the run is saved; it always is at its end and when it is asked to stop."""
-
-    section: ClassVar[str] = "checkpoint"
-    every_minutes: float = 10.0
-    """0: not by time."""
-    every_steps: int = 0
-    """0: not by steps."""
-    keep: int = 2
-    """Newest checkpoints that stay."""
-
-    def __post_init__(self) -> None:
-        self.expect("every_minutes", self.every_minutes >= 0, "0 or more")
-        self.expect("every_steps", self.every_steps >= 0, "0 or more")
-        self.expect("keep", self.keep >= 1, "1 or more")
-
-
-@dataclass(frozen=True)
-class EvaluationSettings(Section):
-    """Measuring on another split; see metrics/multilabel.py."""
-
-    section: ClassVar[str] = "evaluation"
-    split: str = "validation"
-    """Split to measure on; "" for none."""
-    every_epochs: int = 0
-    """0: only at the end."""
-    minimum_positives: int = 10
-    """Positives that a category needs to enter mean average precision."""
-    batch_size: int = 100
-    crop_fraction: float = 0.875
-    """Share of the shorter side that the central crop keeps (224 of 256 is 0.875)."""
-
-    def __post_init__(self) -> None:
-        self.expect("every_epochs", self.every_epochs >= 0, "0 or more")
-        self.expect("minimum_positives", self.minimum_positives >= 1, "1 or more")
-        self.expect("batch_size", self.batch_size >= 1, "1 or more")
-        self.expect("crop_fraction", 0.1 <= self.crop_fraction <= 1, "0.1 to 1")
-
-
-@dataclass(frozen=True)
-class HardwareSettings(Section):
-    """Where and how the network runs."""
-
-    section: ClassVar[str] = "hardware"
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the network's passes (autocast); the loss is float32 always."""
-    log_seconds: float = 10.0
-    """Between two lines of the log, and of metrics.jsonl."""
-
-    def __post_init__(self) -> None:
-        self.expect("log_seconds", self.log_seconds >= 0, "0 or more")

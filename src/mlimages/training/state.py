@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from mlimages.database import Database
 from mlimages.errors import CheckpointError
@@ -16,12 +17,17 @@ from mlimages.losses.base import TagLoss
 from mlimages.models.network import NetworkConfig, TagNetwork, TimmConfig
 from mlimages.models.resnet import ResNetConfig
 from mlimages.training.averaging import WeightAverage
+from mlimages.training.batch_norm import BatchNormGroups
 from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
+from mlimages.training.distribution import Ranks
 from mlimages.training.objective import OutputStatistics, build_loss
+from mlimages.training.operation import HardwareSettings
 from mlimages.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from mlimages.training.parallel import parallel
 from mlimages.training.recipe import Recipe
 from mlimages.training.settings import TIMM
 
+FORMATS = {True: torch.channels_last, False: torch.contiguous_format}
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
 
 
@@ -34,11 +40,17 @@ class TrainingState:
     """
 
     network: TagNetwork
+    parallel: nn.Module  # what forward passes call; see parallel.py
+    batch_norms: BatchNormGroups
     loss: TagLoss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: WeightAverage | None = None
     step: int = 0
+
+    def connect(self, ranks: Ranks, settings: HardwareSettings) -> None:
+        """Let all ranks, which call this together, train the network of the first."""
+        self.parallel = parallel(self.network, ranks, settings)
 
     def model_tensors(self) -> Tensors:
         """What model.safetensors holds."""
@@ -94,10 +106,13 @@ def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device)
     network = build_network(recipe, len(outputs.frequencies))
     if recipe.model.start_at_prior:
         network.head.start_at_prior(outputs.prior())
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    memory_format = FORMATS[recipe.hardware.channels_last]
+    network.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     decay = recipe.optimizer.average_decay
     return TrainingState(
         network=network,
+        parallel=network,
+        batch_norms=BatchNormGroups(network),
         loss=build_loss(recipe, outputs).to(device),
         optimizer=build_optimizer(recipe.optimizer, network),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.hardware.precision == "float16"),

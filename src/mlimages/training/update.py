@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
-from mlimages.training.data import StepData
+from mlimages.training.data import MicroBatch, StepData
+from mlimages.training.distribution import Ranks
 from mlimages.training.optimizers import set_rate
+from mlimages.training.parallel import gradients_exchanged
 from mlimages.training.state import MEAN, SCALE, TrainingState
 
 AUTOCAST = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss or the gradient is infinite or NaN; the weights were not changed."""
+    """The loss or the gradient is infinite or NaN; the weights were not changed.
 
-    def __init__(self, loss: float, gradient_norm: float) -> None:
+    Args:
+        loss, gradient_norm: of the whole batch.
+        own_loss: the part of this rank.
+    """
+
+    def __init__(self, loss: float, gradient_norm: float, own_loss: float) -> None:
         super().__init__(f"loss {loss}, gradient norm {gradient_norm}")
+        self.own_loss = own_loss
 
 
 def ran_out_of_memory(error: RuntimeError | MemoryError) -> bool:
@@ -32,47 +37,45 @@ def update(
     state: TrainingState,
     batch: StepData,
     rate: float,
-    precision: str,
-    device: torch.device,
+    precision: str = "float32",
     clip_norm: float = 0.0,
+    ranks: Ranks | None = None,
 ) -> tuple[float, float]:
-    """Do one update with the gradients of all micro-batches together.
+    """Do one update with the gradients of all micro-batches of all ranks together.
 
     Args:
         state: changed in place, unless an error is raised.
         batch: images and targets of the step.
         rate: the learning rate.
         precision: the recipe's hardware.precision.
-        device: where the network is.
         clip_norm: the recipe's optimizer.clip_norm.
+        ranks: the processes that take part; this one when left out.
 
     Returns:
-        the loss, and the 2-norm of the gradient before it was clipped.
+        the loss of the whole batch, and the 2-norm of the gradient before it was clipped.
 
     Raises:
-        NonFiniteLossError: before any weight is changed. With float16, only after so many updates
-            with infinite gradients were skipped that the loss's factor is below 1.
+        NonFiniteLossError: on all ranks, before any weight or counter is changed. With float16,
+            only after so many updates with infinite gradients were skipped that the loss's factor
+            is below 1.
     """
+    ranks = ranks or Ranks()
     set_rate(state.optimizer, rate)
+    counters = {name: value.clone() for name, value in state.loss.state_dict().items()}
     # The status of the categories comes from the whole batch, before its first part.
-    state.loss.begin_step(batch.targets.to(device), state.step)
-    state.optimizer.zero_grad()
-    loss = torch.zeros((), device=device)
-    dtype = AUTOCAST[precision]
-    with running_statistics_once(state.network, len(batch.parts)):
-        for images, targets in batch.parts:
-            inputs = normalise(images.to(device, non_blocking=True))
-            with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
-                logits = state.network(inputs)
-            part = state.loss(logits, targets.to(device))
-            state.scaler.scale(part).backward()
-            loss += part.detach()
-    state.scaler.unscale_(state.optimizer)
-    norm = gradient_norm(state.network)
-    # With float16 an infinite gradient is how the scaler finds its factor: it skips the update.
-    watched = loss if state.scaler.is_enabled() else loss + norm
-    if not torch.isfinite(watched):
-        raise NonFiniteLossError(float(loss), float(norm))
+    state.loss.begin_step(batch.targets.to(ranks.device), state.step)
+    try:
+        with state.batch_norms.step(batch.groups, ranks):
+            own_loss = _gradients(state, batch, precision, ranks)
+            loss, norm = ranks.sum_tensor(own_loss.clone()), gradient_norm(state.network)
+            # With float16 an infinite gradient is how the scaler finds its factor: it skips the
+            # update.
+            watched = loss if state.scaler.is_enabled() else loss + norm
+            if not torch.isfinite(watched):
+                raise NonFiniteLossError(float(loss), float(norm), float(own_loss))
+    except NonFiniteLossError:
+        state.loss.load_state_dict(counters)
+        raise
     if clip_norm and norm > clip_norm:
         for parameter in state.network.parameters():
             if parameter.grad is not None:
@@ -81,29 +84,37 @@ def update(
     state.scaler.update()
     if state.scaler.is_enabled() and state.scaler.get_scale() < 1:
         # Halved at each infinite gradient: no factor would help, and no update is made any more.
-        raise NonFiniteLossError(float(loss), float(norm))
+        raise NonFiniteLossError(float(loss), float(norm), float(own_loss))
     state.step += 1
     if state.average is not None:
         state.average.update(state.network, state.step)
     return float(loss), float(norm)
 
 
-@contextmanager
-def running_statistics_once(network: nn.Module, parts: int) -> Iterator[None]:
-    """Inside, `parts` forward passes move the running statistics as far as one pass does outside.
+def _gradients(state: TrainingState, batch: StepData, precision: str, ranks: Ranks) -> torch.Tensor:
+    """This rank's part of the loss; the gradient of all ranks is left in the parameters."""
+    state.optimizer.zero_grad()
+    loss = torch.zeros((), device=ranks.device)
+    for number, part in enumerate(batch.parts, start=1):
+        with gradients_exchanged(state.parallel, number == len(batch.parts)):
+            logits = forward_logits(state, part, precision, ranks.device)
+            value = state.loss(logits, part.targets.to(ranks.device))
+            # Ranks take the mean of their gradients, and the parts of the loss add up.
+            state.scaler.scale(value * ranks.size).backward()
+        loss += value.detach()
+    state.scaler.unscale_(state.optimizer)
+    return loss
 
-    A pass keeps the share 1 - m of them, so each of k passes must keep (1 - m) ** (1 / k).
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum or 0.0 for norm in norms]
-    try:
-        if parts > 1:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = 1 - (1 - momentum) ** (1 / parts)
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+
+def forward_logits(
+    state: TrainingState, part: MicroBatch, precision: str, device: torch.device
+) -> torch.Tensor:
+    """The logits of a micro-batch, [b, num_classes]; inside `state.batch_norms.step`."""
+    state.batch_norms.sizes = part.group_sizes
+    inputs = normalise(part.images.to(device, non_blocking=True))
+    dtype = AUTOCAST[precision]
+    with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+        return state.parallel(inputs)
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,89 @@
+"""How a batch is divided: into groups for batch normalisation, the groups among ranks, and a rank's
+groups into forward passes.
+
+A batch is put in the order of the reversed digits of its lanes, which brings together the lanes
+that leave the same remainder by 2, by 4 and so on: the share of each of R ranks is then one piece,
+for every R of such a chain. It is cut into groups before it is dealt out, so that which images are
+normalised together depends neither on the number of ranks nor on the size of a forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlimages.errors import RecipeError
+from mlimages.training.distribution import Ranks
+from mlimages.training.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Division:
+    """The pieces of every batch of a run.
+
+    Attributes:
+        groups: groups of the whole batch, of all ranks.
+        share: this rank's images, a slice of the batch in lane order.
+        passes: for each forward pass of this rank, the sizes of its groups.
+    """
+
+    groups: int
+    share: slice
+    passes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, settings: DataSettings, ranks: Ranks) -> Division:
+        """Divide the recipe's batches.
+
+        Raises:
+            RecipeError: the ranks do not divide the lanes, or there are more of them than groups.
+        """
+        batch, largest = settings.batch_size, settings.batch_norm_group
+        if settings.lanes % ranks.size:
+            more = ranks.size > settings.lanes
+            raise RecipeError(
+                f"{ranks.size} processes",
+                f"are more than the {settings.lanes} lanes of the data order"
+                if more
+                else f"do not divide the {settings.lanes} lanes of the data order",
+                "start another number of them, or set data.lanes in a new folder",
+            )
+        # Equal groups of at least two images: one alone would have no batch statistics.
+        groups = max(1, min(math.ceil(batch / largest), batch // 2))
+        if ranks.size > groups:
+            raise RecipeError(
+                f"{ranks.size} processes",
+                f"are more than the groups of {largest} in a batch of {batch}",
+                "raise data.batch_size or lower data.batch_norm_group",
+            )
+        bounds = np.linspace(0, batch, groups + 1).astype(int)
+        first, last = (groups * (ranks.rank + more) // ranks.size for more in (0, 1))
+        sizes = np.diff(bounds)[first:last].tolist()
+        a_pass = max(1, settings.micro_batch // math.ceil(batch / groups))
+        passes = tuple(tuple(sizes[i : i + a_pass]) for i in range(0, len(sizes), a_pass))
+        return cls(groups, slice(int(bounds[first]), int(bounds[last])), passes)
+
+
+def lane_places(lanes: int) -> np.ndarray:
+    """int64 [lanes]: where each lane comes when their digits are read from the lowest.
+
+    The digits are those of the mixed base of the prime factors of `lanes`, in rising order.
+    """
+    place, rest, length = np.zeros(lanes, np.int64), np.arange(lanes), lanes
+    for factor in _prime_factors(lanes):
+        length //= factor
+        place += rest % factor * length
+        rest = rest // factor
+    return place
+
+
+def _prime_factors(number: int) -> list[int]:
+    factors, factor = [], 2
+    while number > 1:
+        while number % factor == 0:
+            factors.append(factor)
+            number //= factor
+        factor += 1
+    return factors

@@ -1,0 +1,78 @@
+"""From a database and a recipe to what is trained, on what: the start of every kind of run."""
+
+from __future__ import annotations
+
+from mlimages.database import Database
+from mlimages.images.shard_cache import ShardCache
+from mlimages.training.data import TrainingData
+from mlimages.training.distribution import Ranks
+from mlimages.training.objective import OutputStatistics
+from mlimages.training.recipe import Recipe
+from mlimages.training.schedule import total_steps
+from mlimages.training.state import build_state, describe_categories, describe_model
+from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
+
+
+class Setup:
+    """Data and an untrained network, as a recipe wants them.
+
+    Args:
+        db: a database with tags and packed images.
+        recipe: all settings.
+        ranks: the processes of the run.
+
+    Raises:
+        InputError: the split has no images, or no category has enough.
+        RecipeError: a batch cannot be divided among the ranks.
+
+    Attributes:
+        keys: the database's vocabulary.
+        selection: the images that are trained on.
+        outputs: vocabulary indices of the network's outputs.
+        data, reader: the batches, and what reads images.
+        total_steps: updates of the whole run.
+        state: the network, its loss and its optimizer.
+        model: the content of model.json.
+        fingerprint: changes when the same steps would see other images or tags.
+    """
+
+    def __init__(self, db: Database, recipe: Recipe, ranks: Ranks) -> None:
+        self.db, self.recipe, self.ranks = db, recipe, ranks
+        # What is trained on.
+        self.keys = [category.key for category in db.taxonomy.categories]
+        self.selection = db.select(split=recipe.data.split, part=recipe.data.part)
+        self.outputs = choose_outputs(self.selection, recipe.data.minimum_images)
+        tags = TagMatrix(self.selection, self.outputs)
+        where, most = recipe.data.cache, recipe.data.cache_gb
+        self.reader = db.reader(ShardCache(where, most) if where else None)
+        self.data = TrainingData(self.reader, self.selection, tags, recipe, ranks)
+        self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
+        # What is trained.
+        hierarchy = db.taxonomy.hierarchy(db.rules.hierarchy)
+        self.statistics = OutputStatistics.of(
+            tags.frequencies(), len(self.data), hierarchy, self.outputs
+        )
+        self.state = build_state(recipe, self.statistics, ranks.device)
+        categories = describe_categories(db, self.outputs)
+        self.model = describe_model(recipe, self.state.network, categories)
+        self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs])
+        self.fingerprint += self.data.order.fingerprint()
+
+    def connect(self) -> None:
+        """Let the ranks exchange gradients from now on; called by all of them."""
+        self.state.connect(self.ranks, self.recipe.hardware)
+
+    @property
+    def samples_seen(self) -> int:
+        """Images seen, repeats included."""
+        return self.state.step * self.recipe.data.batch_size
+
+    @property
+    def epoch(self) -> float:
+        """How often each image has been seen."""
+        return self.samples_seen / len(self.data)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.state.network.parameters())

@@ -1,0 +1,66 @@
+"""Measuring a run's network on its validation split, every rank a part of the images."""
+
+from __future__ import annotations
+
+import logging
+
+from mlimages.errors import MlimagesError
+from mlimages.training.evaluation import EvaluationReport, evaluate, training_frequencies
+from mlimages.training.inference import loaded_network
+from mlimages.training.setup import Setup
+
+logger = logging.getLogger(__name__)
+
+
+class Validation:
+    """The validation split of a run; without one nothing is measured, and a warning says so.
+
+    Args:
+        setup: of the run.
+        name: that the model is called by in messages.
+    """
+
+    def __init__(self, setup: Setup, name: str) -> None:
+        self.setup, self.name = setup, name
+        self.settings = setup.recipe.evaluation
+        self.selection = None
+        if not self.settings.split:
+            return
+        try:
+            self.selection = setup.db.select(self.settings.split, part=setup.recipe.data.part)
+        except MlimagesError as error:
+            logger.warning("%s: %s; training without evaluation", error.thing, error.cause)
+
+    def is_due(self) -> bool:
+        """Whether the update just done was the last of so many epochs, but not of the run."""
+        every, setup = self.settings.every_epochs, self.setup
+        if not every or setup.state.step == setup.total_steps:
+            return False
+        before = (setup.samples_seen - setup.recipe.data.batch_size) / len(setup.data)
+        return setup.epoch // every > before // every
+
+    def measure(self) -> EvaluationReport | None:
+        """Measure the network as it is now; None without a validation split."""
+        setup = self.setup
+        if self.selection is None:
+            return None
+        with setup.state.measured() as network:
+            report = evaluate(
+                loaded_network(self.name, network, setup.model, setup.ranks.device),
+                setup.reader,
+                setup.keys,
+                self.selection,
+                training_frequencies(setup.selection, len(setup.keys)),
+                self.settings.minimum_positives,
+                self.settings.batch_size,
+                setup.ranks,
+            )
+        metrics, baseline = report.model.summary(), report.baseline.summary()
+        logger.info(
+            "epoch %.2f  macro mAP %.4f (frequencies: %.4f) over %d categories",
+            setup.epoch,
+            metrics["map_macro"],
+            baseline["map_macro"],
+            metrics["categories"],
+        )
+        return report
