@@ -31,6 +31,9 @@ class TimmBackbone(Backbone):
         MissingExtraError: timm is not installed.
     """
 
+    factor: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(
         self,
         name: str,
