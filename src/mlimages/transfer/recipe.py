@@ -34,6 +34,8 @@ class TransferModel(Section):
     """classification, multilabel: from the feature map to the classes."""
     detector: DetectorKind = "fpn"
     """detection: regions from all levels ("fpn"), or from stride 16 alone ("c4")."""
+    regions: int = 0
+    """detection: regions an update learns from, of each photo. 0: 512 ("fpn") or 128 ("c4")."""
     segmenter: SegmenterKind = "v3"
     """segmentation: DeepLab v3 or v3+."""
     output_stride: int = 32
@@ -45,6 +47,7 @@ class TransferModel(Section):
 
     def __post_init__(self) -> None:
         self.expect("output_stride", self.output_stride in (8, 16, 32), "8, 16 or 32")
+        self.expect("regions", 0 <= self.regions <= 4096, "0 to 4096")
         self.expect("frozen_stages", 0 <= self.frozen_stages <= 64, "0 or more")
 
 

@@ -54,6 +54,8 @@ class Detection(BackboneTask):
                 recipe.data.size,
                 recipe.data.long_side,
             )
+        if recipe.model.regions:
+            self.network.roi_heads.fg_bg_sampler.boxes = recipe.model.regions
 
     def describe(self) -> dict[str, Any]:
         """See `Task`."""
