@@ -59,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "probe": Command("probe:probe", "linear probe with N images a class"),
     "finetune": Command("finetune:finetune", "teach a network your own labels"),
     "transfer": Command("transfer:transfer", "carry a network to a benchmark, by its protocol"),
+    "data prepare": Command("data:prepare", "get a benchmark's data, and check that it is whole"),
     "convert from-tensorflow": Command(
         "convert:from_tensorflow", "make a model of a released TensorFlow checkpoint"
     ),
