@@ -178,6 +178,9 @@ def download(url: str, path: Path, md5: str) -> None:
             with open(partial, mode) as file:
                 for chunk in track(_chunks(answer), f"downloading {path.name}", unit="MB"):
                     file.write(chunk)
+                missing = int(answer.headers.get("Content-Length", 0)) + have - file.tell()
+            if mode == "ab" and missing > 0:
+                raise ConnectionError(f"it ended {missing:,} bytes early")
     except urllib.error.HTTPError as error:
         if error.code != 416:  # nothing is left to fetch
             raise InputError(url, f"HTTP {error.code}", _by_hand(path)) from None
