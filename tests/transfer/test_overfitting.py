@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from mlimages.training.inference import load_model
 from mlimages.transfer.data import TransferPhotos, read_data
 from mlimages.transfer.loop import _Run, measure_cost, transfer
 from mlimages.transfer.recipe import TransferRecipe
+from mlimages.transfer.tasks.classification import Classification
 
 BACKBONE = "untrained:resnet26x0.125"
 COMMON = {
@@ -164,20 +167,28 @@ def test_other_photos_are_refused_on_resume(
         transfer(recipe, fewer, tmp_path / "run", resume=True)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_update(place: Path, tmp_path: Path) -> None:
-    recipe = recipe_of("classification", optimizer={"name": "sgd", "learning_rate": 1e5})
-    with pytest.raises(TrainingError, match="its photos are in"):
+def test_a_loss_that_is_not_finite_stops_before_the_update(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Classification.loss
+
+    def poisoned(self, samples, indices, step):
+        return loss(self, samples, indices, step) * (torch.nan if step == 2 else 1)
+
+    monkeypatch.setattr(Classification, "loss", poisoned)
+    recipe = recipe_of("classification", checkpoint={"every_steps": 1})
+    with pytest.raises(TrainingError, match="update 3 .its photos are in"):
         transfer(recipe, photos_of(recipe, place), tmp_path / "run")
     (captured,) = (tmp_path / "run" / "nan-capture").iterdir()
     assert len(json.loads(captured.read_text())["photos"]) == 6
+    checkpoint = newest_checkpoint(tmp_path / "run")
+    assert checkpoint.step == 2
+    assert all(tensor.isfinite().all() for tensor in checkpoint.model_tensors().values())
 
 
 def test_sigterm_saves_and_says_how_to_go_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-    import signal
-
     update = _Run.update
 
     def signalled(self, samples, rate):

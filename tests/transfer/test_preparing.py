@@ -74,7 +74,7 @@ def test_a_download_goes_on_where_it_stopped(server: str, tmp_path: Path) -> Non
     path = tmp_path / "photos.tar"
     attempts = -(-len(CONTENT) // 4000)
     for _ in range(attempts - 1):
-        with pytest.raises(InputError, match="bytes early.*run again"):
+        with pytest.raises(InputError, match=r"bytes early.*run again"):
             download(server, path, MD5)
         assert not path.exists()
     download(server, path, MD5)

@@ -7,6 +7,7 @@ from tests.conftest import REPOSITORY
 
 from mlimages.errors import RecipeError
 from mlimages.training.recipe import Recipe, find_recipe
+from mlimages.transfer.data import read_data
 from mlimages.transfer.recipe import TransferRecipe, find_transfer_recipe
 
 NAMES = sorted(file.stem for file in (REPOSITORY / "recipes" / "transfer").glob("*.toml"))
@@ -58,6 +59,7 @@ def test_224_then_299_changes_size_late() -> None:
         ("evaluation.crops=3", "use 1 or 10"),
         ("hardware.precision=float16", "float32 or bfloat16"),
         ("data.fold=4", "out of range"),
+        ("model.regions=-1", "use 0 to 4096"),
     ],
 )
 def test_a_wrong_setting_is_named(change: str, words: str) -> None:
@@ -71,3 +73,11 @@ def test_kinds_of_recipe_are_not_mixed_up() -> None:
     with pytest.raises(RecipeError, match="no such recipe"):
         find_recipe("caltech256")
     assert type(find_recipe("photos")) is Recipe
+
+
+def test_a_layout_without_lists_is_named(tmp_path) -> None:
+    recipe = find_transfer_recipe("voc2007-detection-07").override("data.test=[]")
+    with pytest.raises(RecipeError, match="data.test: names no list"):
+        read_data(recipe, tmp_path)
+    with pytest.raises(RecipeError, match="has no data for detection"):
+        read_data(recipe.override("data.layout=folders"), tmp_path)

@@ -52,6 +52,9 @@ def read_data(recipe: TransferRecipe, place: Path | str) -> TransferPhotos:
         RecipeError: the layout has nothing for the task.
     """
     settings, task = recipe.data, recipe.task
+    for name in ("train", "test") if settings.layout in ("voc", "coco") else ():
+        if not getattr(settings, name) and not (name == "test" and settings.folds):
+            raise RecipeError(f"data.{name}", "names no list", 'write such as ["VOC2007/trainval"]')
     train: AnyPhotos
     test: AnyPhotos
     if settings.layout == "imagenet" and task == "classification":

@@ -280,7 +280,7 @@ class _Run:
         indices = [index for index, _ in self._places(self.step)]
         dtype, total = AUTOCAST[self.recipe.hardware.precision], torch.zeros((), device=self.device)
         parts = _parts(len(samples), self.recipe.data.micro_batch)
-        with running_statistics_once(self.network, len(parts)), torch.random.fork_rng():
+        with running_statistics_once(self.network, len(parts)), torch.random.fork_rng(devices=[]):
             # Dropout and the like draw from this: the same after a resume.
             torch.manual_seed(int(mix(self.recipe.seed, _STEP_STREAM, self.step) >> np.uint64(1)))
             for part in parts:

@@ -44,9 +44,13 @@ class TransferModel(Section):
     """The stem and so many stages stay as they are, statistics included. 0: all layers learn."""
     norms: Literal["learn", "fixed"] = "learn"
     """Batch normalisation of the backbone; "fixed" suits batches of a few photos."""
+    batch_norm_momentum: float = 0.1
+    """Share of a batch in the backbone's running statistics; runs of 100,000 updates take 0.003."""
 
     def __post_init__(self) -> None:
         self.expect("output_stride", self.output_stride in (8, 16, 32), "8, 16 or 32")
+        momentum = 0 < self.batch_norm_momentum <= 1
+        self.expect("batch_norm_momentum", momentum, "above 0, up to 1")
         self.expect("regions", 0 <= self.regions <= 4096, "0 to 4096")
         self.expect("frozen_stages", 0 <= self.frozen_stages <= 64, "0 or more")
 
@@ -94,7 +98,6 @@ class TransferData(Section):
     def __post_init__(self) -> None:
         self.expect("size", 16 <= self.size <= 4096, "16 to 4096")
         self.expect("late_size", self.late_size == 0 or 16 <= self.late_size <= 4096, "16 to 4096")
-        self.expect("long_side", self.long_side >= self.size, "data.size or more")
         self.expect("batch_size", 1 <= self.batch_size <= 1 << 17, "1 to 131072")
         self.expect("micro_batch", 0 <= self.micro_batch <= self.batch_size, "0 to the batch size")
         self.expect("images_per_class", self.images_per_class >= 1, "1 or more")
@@ -182,6 +185,8 @@ class TransferRecipe(RecipeFile):
         super().__post_init__()
         # Its gradients need a scaler, which exact resume would have to know of.
         float16 = self.hardware.precision == "float16"
+        long_enough = self.task != "detection" or self.data.long_side >= self.data.size
+        self.data.expect("long_side", long_enough, "data.size or more")
         self.hardware.expect("precision", not float16, "float32 or bfloat16 in transfer")
 
 

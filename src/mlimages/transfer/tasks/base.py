@@ -70,6 +70,9 @@ class BackboneTask:
 
     def __init__(self, recipe: TransferRecipe, backbone: LoadedBackbone) -> None:
         self.recipe, self.backbone = recipe, backbone
+        for norm in backbone.module.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = recipe.model.batch_norm_momentum
         freeze(backbone.module, recipe.model.frozen_stages)
         self._frozen = frozen_modules(backbone.module, recipe.model.frozen_stages)
         if recipe.model.norms == "fixed":
