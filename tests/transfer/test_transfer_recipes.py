@@ -77,7 +77,7 @@ def test_kinds_of_recipe_are_not_mixed_up() -> None:
 
 def test_a_layout_without_lists_is_named(tmp_path) -> None:
     recipe = find_transfer_recipe("voc2007-detection-07").override("data.test=[]")
-    with pytest.raises(RecipeError, match="data.test: names no list"):
+    with pytest.raises(RecipeError, match=r"data\.test: names no list"):
         read_data(recipe, tmp_path)
     with pytest.raises(RecipeError, match="has no data for detection"):
         read_data(recipe.override("data.layout=folders"), tmp_path)
