@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def build_task(recipe: TransferRecipe, photos: TransferPhotos) -> Task:
 
 
 def _voc(recipe: TransferRecipe, place: Path | str) -> tuple[AnyPhotos, AnyPhotos]:
-    readers = {
+    readers: dict[str, Callable[..., AnyPhotos]] = {
         "multilabel": voc.read_multilabel,
         "detection": voc.read_detection,
         "segmentation": voc.read_segmentation,

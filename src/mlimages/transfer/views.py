@@ -5,6 +5,8 @@ All randomness is a function of (seed, epoch, photo): see images/augmentation.py
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +23,22 @@ _GREY = 128
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """RGB uint8 [height, width, 3].
-
-    Raises:
-        InputError: it cannot be read as a photo.
-    """
-    try:
+    """RGB uint8 [height, width, 3]; raises InputError."""
+    with named_photo(path):
         return decode(open_uri(str(path.absolute())))
-    except RejectedError as error:
-        action = "restore the photo, or leave it out"
-        raise InputError(path, error.reason.value, action) from None
 
 
 def read_bytes(path: Path) -> bytes:
     """A photo's file; raises InputError."""
-    try:
+    with named_photo(path):
         return open_uri(str(path.absolute()))
+
+
+@contextmanager
+def named_photo(path: Path) -> Iterator[None]:
+    """Say which photo it is that cannot be read."""
+    try:
+        yield
     except RejectedError as error:
         action = "restore the photo, or leave it out"
         raise InputError(path, error.reason.value, action) from None

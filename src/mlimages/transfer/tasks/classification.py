@@ -23,13 +23,15 @@ from mlimages.transfer.backbones import LoadedBackbone
 from mlimages.transfer.datasets.records import LabelledPhotos, TaggedPhotos
 from mlimages.transfer.recipe import TransferRecipe
 from mlimages.transfer.tasks.base import BackboneTask, Evaluation, scaled
-from mlimages.transfer.views import read_bytes, read_photo, ten_crops
+from mlimages.transfer.views import named_photo, read_bytes, read_photo, ten_crops
 
 GAMMA, CLIP = 4.0, 0.05  # of the asymmetric loss (Ridnik et al., ICCV 2021), positives with 1
 
 
 class Classification(BackboneTask):
     """See the module. `train` and `test` are both labelled, or both tagged."""
+
+    network: TagNetwork
 
     def __init__(
         self,
@@ -68,7 +70,9 @@ class Classification(BackboneTask):
         """See `Task`: uint8 [size, size, 3] and the label or the tags."""
         generator = sample_generator(self.recipe.seed, epoch, index)
         parameters = draw(self.recipe.augmentation, generator)
-        view = train_view(read_bytes(self.train.paths[index]), size, parameters)
+        path = self.train.paths[index]
+        with named_photo(path):
+            view = train_view(read_bytes(path), size, parameters)
         return view, _answers(self.train)[index]
 
     def loss(self, samples: list[Any], indices: list[int], step: int) -> torch.Tensor:
