@@ -59,6 +59,9 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("predict:predict", "write a network's predictions as a table"),
     "features": Command("features:features", "write feature vectors of photos"),
     "probe": Command("probe:probe", "linear probe with N images a class"),
+    "finetune": Command("finetune:finetune", "teach a network your own labels"),
+    "transfer": Command("transfer:transfer", "carry a network to a benchmark, by its protocol"),
+    "data prepare": Command("data:prepare", "get a benchmark's data, and check that it is whole"),
     "convert from-tensorflow": Command(
         "convert:from_tensorflow", "make a model of a released TensorFlow checkpoint"
     ),

@@ -11,7 +11,7 @@ from torch import nn
 from mlimages.models.backbone import Backbone
 from mlimages.models.heads import HEADS, Head, HeadName
 from mlimages.models.resnet import ResNet, ResNetConfig
-from mlimages.models.timm_backbone import TimmBackbone
+from mlimages.models.timm_backbone import HALF, TimmBackbone
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,13 @@ class TimmConfig:
 
     name: str
     image_size: int = 224
+    output_stride: int = 32
+    mean: tuple[float, ...] = HALF
+    deviation: tuple[float, ...] = HALF
+
+    def __post_init__(self) -> None:
+        for field in ("mean", "deviation"):  # JSON has lists
+            object.__setattr__(self, field, tuple(getattr(self, field)))
 
 
 @dataclass(frozen=True)
@@ -77,4 +84,4 @@ def build_backbone(config: ResNetConfig | TimmConfig) -> Backbone:
     """An untrained backbone."""
     if isinstance(config, ResNetConfig):
         return ResNet(config)
-    return TimmBackbone(config.name, config.image_size)
+    return TimmBackbone(**asdict(config))

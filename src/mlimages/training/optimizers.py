@@ -14,8 +14,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mlimages.errors import CheckpointError, require
-from mlimages.models.network import TagNetwork
+from mlimages.errors import CheckpointError, RecipeError, require
+from mlimages.models.backbone import Backbone
 from mlimages.models.resnet import ResNet
 from mlimages.training.checkpoint import Tensors
 from mlimages.training.settings import OptimizerSettings
@@ -25,7 +25,7 @@ SCALE = "rate_scale"  # of a group: its share of the learning rate
 PREFIX = "optimizer."
 
 
-def build_optimizer(settings: OptimizerSettings, network: TagNetwork) -> torch.optim.Optimizer:
+def build_optimizer(settings: OptimizerSettings, network: nn.Module) -> torch.optim.Optimizer:
     """The optimizer of a recipe.
 
     Weight decay is on everything but normalisation, as in the paper: TensorFlow's 0.5 * |w|^2 in
@@ -90,14 +90,14 @@ def restore_optimizer(
         optimizer.state[parameter][what] = tensor
 
 
-def _groups(settings: OptimizerSettings, network: TagNetwork) -> list[dict[str, Any]]:
-    layers, last = layers_of(network)
+def _groups(settings: OptimizerSettings, network: nn.Module) -> list[dict[str, Any]]:
+    layers, last = layers_of(network) if settings.layer_decay != 1 else ({}, 0)
     members: dict[tuple[bool, int], list[nn.Parameter]] = defaultdict(list)
     for module_name, module in network.named_modules():
         for name, parameter in module.named_parameters(module_name, recurse=False):
             bias = settings.name != "sgd" and parameter.ndim <= 1
             decays = not (bias or isinstance(module, NORMS))
-            members[decays, layers[name] if settings.layer_decay != 1 else last].append(parameter)
+            members[decays, layers.get(name, last)].append(parameter)
     return [
         {
             "params": parameters,
@@ -108,13 +108,16 @@ def _groups(settings: OptimizerSettings, network: TagNetwork) -> list[dict[str, 
     ]
 
 
-def layers_of(network: TagNetwork) -> tuple[dict[str, int], int]:
+def layers_of(network: nn.Module) -> tuple[dict[str, int], int]:
     """The layer of each parameter by name, from the image up, and the number of the last.
 
     A residual block of the paper's network, or what timm groups together, is one layer; what comes
     after the last block belongs to the head's.
+
+    Raises:
+        RecipeError: the network has no backbone in one piece.
     """
-    backbone = network.backbone
+    place, backbone = _backbone_of(network)
     if isinstance(backbone, ResNet):
         sizes = [len(stage) for stage in backbone.stages]  # type: ignore[arg-type]
         last = 1 + sum(sizes)
@@ -122,17 +125,25 @@ def layers_of(network: TagNetwork) -> tuple[dict[str, int], int]:
         for stage, size in enumerate(sizes):
             for block in range(size):
                 number[f"stages.{stage}.{block}"] = 1 + sum(sizes[:stage]) + block
-        prefix = "backbone."
+        prefix = f"{place}."
     else:
         models, model = require("timm.models", extra="train"), cast(Any, backbone).model
         found = models.group_parameters(model, model.group_matcher(coarse=False))
         last = 1 + max(found)
         named = {name: layer for layer, names in found.items() for name in names}
-        number, prefix = named, "backbone.model."
+        number, prefix = named, f"{place}.model."
     layers = {}
     for name, _ in network.named_parameters():
-        inner = name.removeprefix(prefix)
+        inner = name.removeprefix(prefix) if name.startswith(prefix) else ""
         block_name = re.match(r"stem|stages\.\d+\.\d+", inner)
         key = block_name[0] if isinstance(backbone, ResNet) and block_name else inner
         layers[name] = number.get(key, last)
     return layers, last
+
+
+def _backbone_of(network: nn.Module) -> tuple[str, Backbone]:
+    for name, module in network.named_modules():
+        if isinstance(module, Backbone):
+            return name, module
+    cause = "this network's backbone is taken apart"
+    raise RecipeError("optimizer.layer_decay", cause, "use 1, or another detector")

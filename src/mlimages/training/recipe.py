@@ -11,7 +11,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from mlimages.errors import RecipeError, nearest
 from mlimages.images.augmentation import AugmentationSettings
@@ -32,8 +32,8 @@ from mlimages.training.settings import (
 
 
 @dataclass(frozen=True)
-class Recipe(Section):
-    """A whole training run."""
+class RecipeFile(Section):
+    """What every kind of recipe has, and how it is read and written."""
 
     name: str = "unnamed"
     description: str = ""
@@ -41,22 +41,12 @@ class Recipe(Section):
     """The published or measured result, and where it was measured."""
     seed: int = 0
     """Of weights, order, augmentation and the loss's choice of negatives."""
-    model: ModelSettings = field(default_factory=ModelSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    loss: LossSettings = field(default_factory=LossSettings)
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    hardware: HardwareSettings = field(default_factory=HardwareSettings)
-    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     def __post_init__(self) -> None:
         self.expect("seed", 0 <= self.seed < 2**63, "0 to 2**63 - 1")
 
     @classmethod
-    def read(cls, path: Path | str) -> Recipe:
+    def read(cls, path: Path | str) -> Self:
         """Read a TOML file.
 
         Raises:
@@ -73,7 +63,7 @@ class Recipe(Section):
             raise RecipeError(f"{path}: {error.thing}", error.cause, error.action) from None
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build a recipe from nested plain values; raises as `read`."""
         return _build(cls, values, "")
 
@@ -90,7 +80,7 @@ class Recipe(Section):
                 lines += ["", f"[{section}]", *(f"{k} = {_toml(v)}" for k, v in values.items())]
         return "\n".join(lines) + "\n"
 
-    def override(self, *changes: str) -> Recipe:
+    def override(self, *changes: str) -> Self:
         """A copy with changes such as "optimizer.learning_rate=0.1" or "seed=3".
 
         Raises:
@@ -112,6 +102,25 @@ class Recipe(Section):
         return self.from_dict(values)
 
 
+@dataclass(frozen=True)
+class Recipe(RecipeFile):
+    """A whole training run."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    hardware: HardwareSettings = field(default_factory=HardwareSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+
+
+R = TypeVar("R", bound=RecipeFile)
+
+
 def recipe_folders() -> list[Path]:
     """Where named recipes are: in an installed package, or at the root of a checkout."""
     package = Path(__file__).resolve().parent.parent
@@ -120,16 +129,25 @@ def recipe_folders() -> list[Path]:
 
 def find_recipe(name_or_path: str | Path) -> Recipe:
     """Read a recipe by name, such as "photos", or by path; raises RecipeError."""
+    return find_recipe_of(Recipe, name_or_path)
+
+
+def find_recipe_of(kind: type[R], name_or_path: str | Path, below: str = "") -> R:
+    """Read a recipe of another kind, whose named ones are in a folder below the recipes.
+
+    Raises:
+        RecipeError: as `RecipeFile.read`, or there is none of this name (the nearest is named).
+    """
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
-        return Recipe.read(path)
+        return kind.read(path)
     known: dict[str, Path] = {}
     for folder in reversed(recipe_folders()):
-        known |= {file.stem: file for file in sorted(folder.glob("*.toml"))}
+        known |= {file.stem: file for file in sorted((folder / below).glob("*.toml"))}
     if str(name_or_path) not in known:
         hint = nearest(str(name_or_path), known) if known else "name a .toml file"
         raise RecipeError(f"recipe {name_or_path}", "no such recipe", hint)
-    return Recipe.read(known[str(name_or_path)])
+    return kind.read(known[str(name_or_path)])
 
 
 def _build(kind: type, values: dict[str, Any], section: str) -> Any:

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from mlimages.errors import CheckpointError, InputError, RecipeError
 from mlimages.storage import PARTIAL, storage_errors, write_text
 from mlimages.training.distribution import Ranks
-from mlimages.training.recipe import Recipe
+from mlimages.training.recipe import R, Recipe, RecipeFile
 
 RECIPE, METRICS, RESULT, LOCK = "recipe.toml", "metrics.jsonl", "result.json", ".lock"
 # What may change when a run continues. Nothing of it changes the weights, but for the device: its
@@ -80,7 +80,7 @@ class TrainingResult:
     best: dict[str, Any] | None = None
 
 
-class RunFolder:
+class RunFolder(Generic[R]):
     """A run's folder, open for writing; on ranks that leave it to the first, writing does nothing.
 
     Args:
@@ -88,7 +88,7 @@ class RunFolder:
         writes: whether this is the process that writes.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, writes: bool = True) -> None:
+    def __init__(self, path: Path, recipe: R, writes: bool = True) -> None:
         self.path, self.recipe, self.writes = path, recipe, writes
 
     @property
@@ -127,20 +127,26 @@ class RunFolder:
                 kept.append(line)
         write_text(path, "".join(line + "\n" for line in kept))
 
-    def finish(self, result: TrainingResult) -> None:
+    def finish(self, result: Any) -> None:
         """Write result.json: from now on the run counts as finished."""
         if self.writes:
             write_text(self.path / RESULT, json.dumps(_plain(asdict(result)), indent=1) + "\n")
 
 
 @contextmanager
-def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFolder]:
+def open_run(
+    path: Path,
+    recipe: R | None,
+    resume: bool,
+    kind: type[R] = Recipe,  # type: ignore[assignment]
+) -> Iterator[RunFolder[R]]:
     """Start a run in a new folder, or continue one, as its only writer.
 
     Args:
         path: the run's folder.
         recipe: None takes the recipe of the run that is continued.
         resume: whether an existing run may be continued (a missing one is started).
+        kind: of recipe.
 
     Raises:
         InputError: the folder holds something else, a run without `resume`, or is in use.
@@ -164,9 +170,9 @@ def open_run(path: Path, recipe: Recipe | None, resume: bool) -> Iterator[RunFol
         )
     with _only_writer(path):
         if begun:
-            recipe = _continued(path, recipe)
+            recipe = _continued(path, recipe, kind)
         elif existing and recipe is None:
-            recipe = Recipe.read(path / RECIPE)
+            recipe = kind.read(path / RECIPE)
         elif recipe is None:
             raise InputError(path, "holds no run to continue", "name a recipe to start one")
         write_text(path / RECIPE, recipe.to_toml())
@@ -191,8 +197,8 @@ def saved_recipe(path: Path) -> Recipe | None:
     return Recipe.read(path / RECIPE) if (path / RECIPE).is_file() else None
 
 
-def _continued(path: Path, recipe: Recipe | None) -> Recipe:
-    saved = Recipe.read(path / RECIPE)
+def _continued(path: Path, recipe: R | None, kind: type[R]) -> R:
+    saved = kind.read(path / RECIPE)
     if recipe is None:
         return saved
     old, new = _deciding(saved), _deciding(recipe)
@@ -206,7 +212,7 @@ def _continued(path: Path, recipe: Recipe | None) -> Recipe:
     return recipe
 
 
-def _deciding(recipe: Recipe) -> dict[str, Any]:
+def _deciding(recipe: RecipeFile) -> dict[str, Any]:
     """The settings that decide a run's weights, under flat names."""
     flat: dict[str, Any] = {}
     for key, value in recipe.to_dict().items():

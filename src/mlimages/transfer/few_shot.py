@@ -1,0 +1,132 @@
+"""kNN and a logistic probe from N photos a class, over several random draws, as BiT reports it.
+
+Kolesnikov et al., "Big Transfer", ECCV 2020, tell the minimum, median and maximum of five runs.
+kNN compares features by cosine and takes the class with the largest sum of similarities among the
+nearest; the probe is that of probe.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mlimages.images.photos import PhotoStream
+from mlimages.models.interface import Model, run_batches
+from mlimages.transfer.probe import (
+    check_counts,
+    linear_probe,
+    per_class_accuracy,
+    read_class_folders,
+    split,
+)
+
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class FewShotResult:
+    """Accuracies of several draws.
+
+    Attributes:
+        images_per_class, num_classes, num_test: of each draw.
+        accuracies: by method ("knn", "linear"), mean per-class accuracy of each draw.
+        excluded: clutter folders that were left out.
+    """
+
+    images_per_class: int
+    num_classes: int
+    num_test: int
+    accuracies: dict[str, list[float]]
+    excluded: list[str] = field(default_factory=list)
+
+    def median(self, method: str) -> float:
+        """Of the draws."""
+        return float(np.median(self.accuracies[method]))
+
+
+def few_shot(
+    features: np.ndarray, labels: ArrayLike, images_per_class: int, draws: int = 5, seed: int = 0
+) -> FewShotResult:
+    """Both methods on the same draws.
+
+    Args:
+        features: float [photos, dimension].
+        labels: int [photos], 0 .. classes - 1.
+        images_per_class: N, photos of each class to learn from.
+        draws: how many random draws.
+        seed: of the draws, the same as of `linear_probe`.
+
+    Raises:
+        InputError: as `linear_probe`.
+    """
+    labels = np.asarray(labels, np.int64)
+    linear = linear_probe(features, labels, images_per_class, draws, seed)
+    nearest = []
+    for number in range(draws):
+        train = split(labels, images_per_class, seed, number)
+        predicted = nearest_neighbours(features[train], labels[train], features[~train])
+        nearest.append(per_class_accuracy(predicted, labels[~train]))
+    return FewShotResult(
+        images_per_class,
+        linear.num_classes,
+        linear.num_test,
+        {"knn": nearest, "linear": linear.per_split},
+    )
+
+
+def nearest_neighbours(
+    known: np.ndarray, labels: np.ndarray, asked: np.ndarray, k: int = NEIGHBOURS
+) -> np.ndarray:
+    """The class of each asked feature by the nearest known ones, int [asked].
+
+    Args:
+        known: float [n, dimension].
+        labels: int [n].
+        asked: float [m, dimension].
+        k: neighbours; never more than the photos of the smallest class.
+    """
+    k = max(1, min(k, int(np.bincount(labels).min())))
+    similar = _units(asked) @ _units(known).T
+    nearest = np.argsort(-similar, axis=1, kind="stable")[:, :k]
+    votes = np.zeros((len(asked), int(labels.max()) + 1))
+    rows = np.arange(len(asked))[:, None]
+    np.add.at(votes, (rows, labels[nearest]), np.take_along_axis(similar, nearest, 1))
+    return votes.argmax(1)
+
+
+def _units(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+
+
+def few_shot_folder(
+    model: Model,
+    folder: Path | str,
+    images_per_class: int,
+    draws: int = 5,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> FewShotResult:
+    """Probe a network on a folder that holds one folder of photos a class.
+
+    Raises:
+        InputError: as `probe.probe_folder`.
+    """
+    classes = read_class_folders(folder)
+    check_counts(classes.labels, images_per_class, classes.names)
+    stream = PhotoStream(classes.photos, model.minimum_side, f"features of {model.name}")
+    empty = np.zeros((0, model.feature_dim), np.float32)
+    features = np.concatenate([empty, *run_batches(model, stream, model.features, batch_size)])
+    kept = set(stream.kept)
+    labels = classes.labels[np.array([photo in kept for photo in classes.photos])]
+    check_counts(labels, images_per_class, classes.names)
+    found = few_shot(features, labels, images_per_class, draws, seed)
+    return FewShotResult(
+        found.images_per_class,
+        found.num_classes,
+        found.num_test,
+        found.accuracies,
+        classes.excluded,
+    )
