@@ -94,7 +94,7 @@ def test_it_learns_eight_photos_by_heart(task: str, place: Path, tmp_path: Path)
     result = transfer(recipe, photos_of(recipe, place), tmp_path / "run")
     assert result.value > 0.9, result.measures
     assert result.loss is not None
-    assert result.loss < 0.3
+    assert result.loss < (0.5 if task == "detection" else 0.3)  # detection's is a sum of four
     lines = (tmp_path / "run" / "images.jsonl").read_text().splitlines()
     assert len(lines) == result.test_images == len(list(map(json.loads, lines)))
     page = (tmp_path / "run" / "report.html").read_text()
