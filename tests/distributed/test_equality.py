@@ -26,7 +26,7 @@ CHANGES = (
 )
 # Networks this small multiply any rounding in each step, unless the steps are small.
 NETWORKS = {
-    "timm:test_resnet": ("model.backbone=timm:test_resnet", "optimizer.learning_rate=1e-3"),
+    "timm:test_resnet": ("model.backbone=timm:test_resnet", "optimizer.learning_rate=1e-4"),
     "resnet": (
         "data.batch_norm_group=8",
         "data.image_size=64",

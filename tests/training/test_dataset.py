@@ -154,7 +154,7 @@ def test_a_hung_read_is_named_and_another_image_takes_its_place(hung: HungReader
 def test_reads_without_a_limit_need_no_thread() -> None:
     before = threading.active_count()
     found = list(TimedReads(FakeReader({2}), 0).read([1, 2, 3]))
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     assert [isinstance(data, bytes) for data in found] == [True, False, True]
 
 
