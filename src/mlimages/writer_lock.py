@@ -12,7 +12,6 @@ import os
 import re
 import uuid
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mlimages.errors import DatabaseError
@@ -41,12 +40,7 @@ class WriterLock:
             self._create_object()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.truncate(0)
             self._file.close()

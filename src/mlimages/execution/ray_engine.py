@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mlimages.errors import ExecutionError, MlimagesError, require
@@ -58,12 +57,7 @@ class RayPool:
     def __enter__(self) -> RayPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for reference in self._tasks:
             self._ray.cancel(reference, force=True)
         self._tasks.clear()

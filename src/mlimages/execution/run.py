@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import closing
-from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
 from mlimages.errors import InputError
@@ -42,12 +41,7 @@ class Pool(Protocol):
     def __enter__(self) -> Pool:
         """Begin."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all tasks in hand."""
 
 

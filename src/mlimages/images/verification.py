@@ -21,7 +21,6 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from types import TracebackType
 
 from mlimages.errors import MlimagesError
 from mlimages.images.preparation import Verified
@@ -90,12 +89,7 @@ class Verifier:
     def __enter__(self) -> Verifier:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def submit(self, data: bytes) -> Future[Verified]:

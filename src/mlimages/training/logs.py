@@ -11,7 +11,6 @@ import io
 import json
 import logging
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mlimages.errors import MlimagesError, require
@@ -56,12 +55,7 @@ class RunLogs:
     def __enter__(self) -> RunLogs:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._board is not None:
             self._board.close()
         if self._project is not None:

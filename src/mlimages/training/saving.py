@@ -10,7 +10,6 @@ import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mlimages.storage import write_text
@@ -51,12 +50,7 @@ class Saver:
     def __enter__(self) -> Saver:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True)  # whatever ends the run: what is being written is sealed
 
     def save(self, state: dict[str, Any], weights: Tensors, training: Tensors) -> None:

@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Protocol
 
 from mlimages.images.fetching.candidates import Wanted, is_web
@@ -110,12 +109,7 @@ class Fetching:
         self._downloads.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._downloads.close()
         self._readers.shutdown(cancel_futures=True)
         if self._verifier is not None:

@@ -6,7 +6,6 @@ import hashlib
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mlimages.images.packing.writer import BLOCK, member_header, padded
@@ -43,12 +42,7 @@ class ShardScan:
         self._file = self._path.open("rb", buffering=_BUFFER)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def read(self, length: int) -> bytes:
