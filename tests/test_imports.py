@@ -26,6 +26,7 @@ ORDER = [
     ("labels",),
     ("images",),
     ("importing", "completion", "publishing", "selection"),
+    ("divided_runs",),
     ("database",),
     ("pages",),
     ("models", "losses", "metrics"),

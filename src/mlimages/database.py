@@ -24,8 +24,8 @@ from pyarrow import dataset
 
 from mlimages.checking import CheckReport, check_store, tags_are_current
 from mlimages.completion import complete
+from mlimages.divided_runs import DividedRuns
 from mlimages.errors import DatabaseError, InputError
-from mlimages.execution.parts import Part as Share
 from mlimages.execution.run import Engine
 from mlimages.images.duplicates import Closeness, DuplicatesReport
 from mlimages.images.duplicates.leaks import TRAIN, LeaksReport
@@ -60,7 +60,7 @@ from mlimages.labels.statistics.summary import Statistics, compute
 from mlimages.labels.streams import Readings
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
-from mlimages.reports import CompletionReport, ImportReport, PackReport, PartReport
+from mlimages.reports import CompletionReport, ImportReport, PackReport
 from mlimages.selection import Part, Selection, select, single_label_images
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -125,6 +125,11 @@ class Database:
         return Taxonomy.from_tables(self.store.table("categories"), self.store.table("hierarchy"))
 
     @property
+    def parts(self) -> DividedRuns:
+        """Stages run part by part, anywhere, and put together afterwards."""
+        return DividedRuns(self.store)
+
+    @property
     def rules(self) -> Rules:
         """The rules its tags were derived by; raises DatabaseError without current tags."""
         if "rules" not in self.store.manifest.info:
@@ -183,16 +188,6 @@ class Database:
         blocks = packed_parts.blocks_on(engine, workers, address)
         return pack_store(self.store, settings, workers=workers, blocks=blocks, **options)
 
-    def pack_part(
-        self, part: Share, settings: PackSettings | None = None, **options: Any
-    ) -> PartReport:
-        """Pack one part, for `merge_pack_parts`; see `images.packing.dividing`."""
-        return packed_parts.pack_part(self.store, part, settings, **options)
-
-    def merge_pack_parts(self) -> PackReport:
-        """Take in the shards of all parts; see `images.packing.dividing`."""
-        return packed_parts.merge_pack_parts(self.store)
-
     def fetch(
         self,
         settings: FetchSettings | None = None,
@@ -212,22 +207,6 @@ class Database:
         from mlimages.images.fetching.storing import fetch_store
 
         return fetch_store(self.store, settings, images_on=images_on(engine, address), **options)
-
-    def fetch_part(
-        self, part: Share, settings: FetchSettings | None = None, **options: Any
-    ) -> PartReport:
-        """Fetch one part, for `merge_fetch_parts`; see `images.fetching.dividing`."""
-        from mlimages.images.fetching.dividing import fetch_part
-
-        return fetch_part(self.store, part, settings, **options)
-
-    def merge_fetch_parts(
-        self, settings: FetchSettings | None = None, include_sensitive: bool = False
-    ) -> FetchReport:
-        """Take in what all parts fetched; see `images.fetching.dividing`."""
-        from mlimages.images.fetching.dividing import merge_fetch_parts
-
-        return merge_fetch_parts(self.store, settings, include_sensitive)
 
     def recheck(self, settings: FetchSettings | None = None) -> RecheckReport:
         """Drop fetched images that have opted out since; see `images.fetching.recheck`."""
@@ -414,14 +393,6 @@ class Database:
             where: engine, workers and address: what does the work; see `execution.run`.
         """
         return dividing.hash_store(self.store, **where)
-
-    def hash_part(self, part: Share, **where: Any) -> PartReport:
-        """Hash one part, for `merge_hash_parts`; see `labels.hashing.dividing`."""
-        return dividing.hash_part(self.store, part, **where)
-
-    def merge_hash_parts(self) -> hashes.DatabaseHash:
-        """As `hash`, from what all parts left; see `labels.hashing.dividing`."""
-        return dividing.merge_hash_parts(self.store)
 
     def compare(self, other: Database) -> hashes.Comparison:
         """Which tables of two databases differ, and the first images that do."""

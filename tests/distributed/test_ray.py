@@ -189,8 +189,8 @@ def test_hashing_and_parts_on_a_cluster_give_what_one_process_gives(
     here, there = (database_of(tmp_path / name, photos) for name in ("here", "there"))
     here.pack(SETTINGS, workers=1)
     for index in (2, 1):
-        there.pack_part(Part(index, 2), SETTINGS, engine="ray", address=cluster.address)
-    there.merge_pack_parts()
+        there.parts.pack(Part(index, 2), SETTINGS, engine="ray", address=cluster.address)
+    there.parts.merge_pack()
     assert_same(there, here)
     assert there.hash(engine="ray", address=cluster.address) == here.hash()
 

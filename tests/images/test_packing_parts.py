@@ -52,9 +52,9 @@ def test_parts_in_any_order_then_merged_equal_the_single_run(
 ) -> None:
     db = database_of(tmp_path / "DB", photos)
     for index in (3, 1, 2):
-        assert db.pack_part(Part(index, 3), SETTINGS, workers=1).tasks in (1, 2)
+        assert db.parts.pack(Part(index, 3), SETTINGS, workers=1).tasks in (1, 2)
         assert not db.store.entries("shards")
-    report = db.merge_pack_parts()
+    report = db.parts.merge_pack()
     assert (report.packed, report.rejected) == (36, 2)
     assert_same(db, whole)
     assert list((tmp_path / "DB" / "staging").iterdir()) == []
@@ -77,9 +77,9 @@ def test_parts_by_commands_of_their_own_equal_the_single_run(
 
 def test_a_missing_part_is_named(photos: list[Path], tmp_path: Path) -> None:
     db = database_of(tmp_path / "DB", photos)
-    db.pack_part(Part(2, 3), SETTINGS, workers=1)
+    db.parts.pack(Part(2, 3), SETTINGS, workers=1)
     with pytest.raises(DatabaseError, match=r"parts 1/3, 3/3 of pack missing; run: .*--part 1/3"):
-        db.merge_pack_parts()
+        db.parts.merge_pack()
     assert not db.store.num_rows("shards/index")
 
 
@@ -96,13 +96,13 @@ def test_a_killed_part_goes_on_and_leaves_nothing_over(
 
     monkeypatch.setattr(dividing.PartFolder, "mark", die_at_block_2)
     with pytest.raises(KeyboardInterrupt):
-        db.pack_part(Part(1, 1), SETTINGS, workers=1)
+        db.parts.pack(Part(1, 1), SETTINGS, workers=1)
     with pytest.raises(DatabaseError, match="part 1/1 of pack not finished"):
-        db.merge_pack_parts()
+        db.parts.merge_pack()
     monkeypatch.undo()
-    report = db.pack_part(Part(1, 1), SETTINGS, workers=1)
+    report = db.parts.pack(Part(1, 1), SETTINGS, workers=1)
     assert (report.tasks, report.done_before) == (5, 2)
-    db.merge_pack_parts()
+    db.parts.merge_pack()
     assert_same(db, whole)
 
 
@@ -111,17 +111,17 @@ def test_a_merge_killed_after_its_commit_is_completed_by_the_next(
 ) -> None:
     db = database_of(tmp_path / "DB", photos)
     for index in (1, 2):
-        db.pack_part(Part(index, 2), SETTINGS, workers=1)
+        db.parts.pack(Part(index, 2), SETTINGS, workers=1)
 
     def die(folder: dividing.PartFolder) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(dividing.PartFolder, "remove", die)
     with pytest.raises(KeyboardInterrupt):
-        db.merge_pack_parts()
+        db.parts.merge_pack()
     monkeypatch.undo()
     db = Database.open(db.root)
-    db.merge_pack_parts()
+    db.parts.merge_pack()
     assert_same(db, whole)
     assert list((tmp_path / "DB" / "staging").iterdir()) == []
 
@@ -130,7 +130,7 @@ def test_a_merge_killed_before_its_commit_changes_nothing(
     photos: list[Path], whole: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db = database_of(tmp_path / "DB", photos)
-    db.pack_part(Part(1, 1), SETTINGS, workers=1)
+    db.parts.pack(Part(1, 1), SETTINGS, workers=1)
     adopt, calls = dividing.adopt, []
 
     def die(commit: object, shard: object) -> None:
@@ -140,11 +140,11 @@ def test_a_merge_killed_before_its_commit_changes_nothing(
 
     monkeypatch.setattr(dividing, "adopt", die)
     with pytest.raises(KeyboardInterrupt):
-        db.merge_pack_parts()
+        db.parts.merge_pack()
     monkeypatch.undo()
     assert not Database.open(db.root).store.num_rows("shards/index")
     assert not list((tmp_path / "DB" / "shards").glob("*.tar"))
-    db.merge_pack_parts()
+    db.parts.merge_pack()
     assert_same(db, whole)
 
 
@@ -152,20 +152,20 @@ def test_parts_are_of_use_only_for_the_database_they_saw(
     photos: list[Path], tmp_path: Path
 ) -> None:
     db = database_of(tmp_path / "DB", photos)
-    db.pack_part(Part(1, 1), SETTINGS, workers=1)
+    db.parts.pack(Part(1, 1), SETTINGS, workers=1)
     db.pack(SETTINGS, workers=1)
     before = stored(db)
     with pytest.raises(DatabaseError, match="has changed since part 1/1"):
-        db.merge_pack_parts()
+        db.parts.merge_pack()
     assert stored(Database.open(db.root)) == before
 
 
 def test_parts_of_different_forms_are_not_mixed(photos: list[Path], tmp_path: Path) -> None:
     db = database_of(tmp_path / "DB", photos)
-    db.pack_part(Part(1, 2), SETTINGS, workers=1)
-    db.pack_part(Part(2, 2), PackSettings(shard_bytes=20_000, block_rows=8), workers=1)
+    db.parts.pack(Part(1, 2), SETTINGS, workers=1)
+    db.parts.pack(Part(2, 2), PackSettings(shard_bytes=20_000, block_rows=8), workers=1)
     with pytest.raises(DatabaseError, match="had different options"):
-        db.merge_pack_parts()
+        db.parts.merge_pack()
 
 
 def test_images_that_are_packed_already_are_in_no_part(tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_images_that_are_packed_already_are_in_no_part(tmp_path: Path) -> None:
     database_of(tmp_path / "DB", photos[12:], start=12)
     db = Database.open(db.root)
     for index in (1, 2):
-        db.pack_part(Part(index, 2), workers=1)
-    report = db.merge_pack_parts()
+        db.parts.pack(Part(index, 2), workers=1)
+    report = db.parts.merge_pack()
     assert (report.packed, report.already_packed) == (18, 12)
     assert sorted(stored(db)) == list(range(30))
     assert db.check().passed
@@ -186,10 +186,10 @@ def test_parts_in_an_object_store_equal_the_single_run(photos: list[Path], whole
     with served_bucket() as address:
         db = database_of(located(f"{address}/DB"), photos)
         for index in (2, 1):
-            db.pack_part(Part(index, 2), SETTINGS, workers=1)
-        assert db.merge_pack_parts().packed == 36
+            db.parts.pack(Part(index, 2), SETTINGS, workers=1)
+        assert db.parts.merge_pack().packed == 36
         assert stored(db) == stored(whole)
         for index in (2, 1):
-            db.hash_part(Part(index, 2))
-        assert db.merge_hash_parts() == whole.hash()
+            db.parts.hash(Part(index, 2))
+        assert db.parts.merge_hash() == whole.hash()
         assert list((db.root / "staging").glob("*")) == []

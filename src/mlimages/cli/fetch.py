@@ -133,10 +133,10 @@ def fetch(
     pack = altered(recorded(database.store), images, shard_bytes=shard_bytes)
     if chosen is not None:
         options = {"workers": workers, "at_once": parts_at_once}
-        emit_part(database.fetch_part(chosen, settings, pack=pack, **options), json, command)
+        emit_part(database.parts.fetch(chosen, settings, pack=pack, **options), json, command)
         return
     if merge:
-        report = database.merge_fetch_parts(settings, include_sensitive)
+        report = database.parts.merge_fetch(settings, include_sensitive)
     else:
         report = database.fetch(
             settings,

@@ -52,10 +52,10 @@ def hash_(
     database = Database.open(db)
     where = {"engine": engine, "workers": workers, "address": address}
     if chosen is not None:
-        emit_part(database.hash_part(chosen, **where), json, f"mlimages hash {db}")
+        emit_part(database.parts.hash(chosen, **where), json, f"mlimages hash {db}")
         return 0
     if against is None:
-        found = database.merge_hash_parts() if merge else database.hash(**where)
+        found = database.parts.merge_hash() if merge else database.hash(**where)
         emit(found, json, _text(found))
         return 0
     comparison = database.compare(Database.open(against))

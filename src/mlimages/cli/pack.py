@@ -90,11 +90,11 @@ def pack(
     )
     where: dict[str, Any] = {"engine": engine, "workers": workers, "address": address}
     if chosen is not None:
-        done = database.pack_part(chosen, settings, seconds=seconds, **where)
+        done = database.parts.pack(chosen, settings, seconds=seconds, **where)
         emit_part(done, json, f"mlimages pack {db}")
         return
     if merge:
-        report = database.merge_pack_parts()
+        report = database.parts.merge_pack()
     else:
         report = database.pack(settings, seconds=seconds, **where)
     others = [(report.to_fetch, "to fetch"), (report.left_out, "left out")]

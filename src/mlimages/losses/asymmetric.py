@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from mlimages.losses.base import Reduction, TagLoss, negative_term, positive_term
+from mlimages.losses.base import Reduction, SummedLoss, negative_term, positive_term
 from mlimages.losses.targets import UNKNOWN, SparseTargets
 
 Unknown = Literal["negative", "ignore", "selective"]
@@ -60,7 +60,7 @@ class AsymmetricSettings:
     differentiate_weight: bool = False
 
 
-class AsymmetricLoss(TagLoss):
+class AsymmetricLoss(SummedLoss):
     """See the module.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -13,10 +14,8 @@ from mlimages.losses.targets import SparseTargets
 Reduction = Literal["sum", "mean"]
 
 
-class TagLoss(nn.Module):
+class TagLoss(nn.Module, ABC):
     """A loss on logits and sparse tags: over images the mean, over categories as `reduction` says.
-
-    A subclass gives the sum over some images in `total`.
 
     Args:
         num_classes: number of categories, m.
@@ -38,6 +37,7 @@ class TagLoss(nn.Module):
         """
         self._batch_size = len(targets)
 
+    @abstractmethod
     def forward(self, logits: torch.Tensor, targets: SparseTargets) -> torch.Tensor:
         """The part of the step's loss that comes from some of its images; the parts add up.
 
@@ -45,12 +45,19 @@ class TagLoss(nn.Module):
             logits: [B, num_classes], of any floating type; computed in float32 at least.
             targets: tags of these B images.
         """
+
+
+class SummedLoss(TagLoss):
+    """A loss that is a sum over images, which a subclass gives in `total`."""
+
+    def forward(self, logits: torch.Tensor, targets: SparseTargets) -> torch.Tensor:
+        """See `TagLoss`."""
         x = logits if logits.dtype == torch.float64 else logits.float()
         return self.total(x, targets) / self._batch_size * self.scale
 
+    @abstractmethod
     def total(self, x: torch.Tensor, targets: SparseTargets) -> torch.Tensor:
         """The sum over these images and all categories of float logits [B, num_classes]."""
-        raise NotImplementedError
 
 
 def positive_term(x: torch.Tensor, gamma: float, detach: bool) -> torch.Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from mlimages.losses.base import TagLoss
+from mlimages.losses.base import SummedLoss
 from mlimages.losses.targets import UNKNOWN, SparseTargets
 
 
-class BinaryCrossEntropy(TagLoss):
+class BinaryCrossEntropy(SummedLoss):
     """-z log p - (1 - z) log(1 - p) with p = sigmoid(x); the mean over images.
 
     As softplus(x) - z x this needs the tags only where there are some. Categories without an entry

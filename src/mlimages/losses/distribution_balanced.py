@@ -20,11 +20,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mlimages.losses.base import Reduction, TagLoss
+from mlimages.losses.base import Reduction, SummedLoss
 from mlimages.losses.targets import UNKNOWN, SparseTargets
 
 
-class DistributionBalancedLoss(TagLoss):
+class DistributionBalancedLoss(SummedLoss):
     """See the module.
 
     Args:

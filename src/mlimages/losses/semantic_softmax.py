@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import torch
 
-from mlimages.losses.base import TagLoss
+from mlimages.losses.base import SummedLoss
 from mlimages.losses.targets import SparseTargets
 
 
-class SemanticSoftmaxLoss(TagLoss):
+class SemanticSoftmaxLoss(SummedLoss):
     """See the module.
 
     Args:

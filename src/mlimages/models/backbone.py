@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network from images to feature maps.
 
     Attributes:
@@ -19,13 +21,13 @@ class Backbone(nn.Module):
     strides: tuple[int, ...]
     feature_dim: int
 
+    @abstractmethod
     def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
         """[batch, 3, height, width] -> one map a level, [batch, channels, h, w], finest first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def feature_map(self, x: torch.Tensor) -> torch.Tensor:
         """[batch, 3, height, width] -> [batch, feature_dim, h, w], what a classifier looks at."""
-        raise NotImplementedError
 
     def pool(self, feature_map: torch.Tensor) -> torch.Tensor:
         """[batch, feature_dim, h, w] -> [batch, feature_dim], one vector an image."""

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -22,7 +23,7 @@ HeadName = Literal["linear", "ml-decoder", "csra"]
 PRIOR_SCALE = 0.003  # of the classifier's weights beside a bias that already says the most
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """[batch, feature_dim, h, w] -> logits [batch, num_classes]; `bias` is added to the logits."""
 
     bias: nn.Parameter
@@ -40,9 +41,9 @@ class Head(nn.Module):
         self.bias.copy_(torch.log(prior / (1 - prior)))
         self.last_weight().mul_(math.sqrt(PRIOR_SCALE))
 
+    @abstractmethod
     def last_weight(self) -> torch.Tensor:
         """The weights from which the logits are summed."""
-        raise NotImplementedError
 
 
 class LinearHead(Head):
@@ -115,7 +116,7 @@ class MLDecoderHead(Head):
         return logits[:, : self.num_classes] + self.bias
 
 
-class CSRAHead(Head):
+class CSRAHead(LinearHead):
     """Class-specific residual attention.
 
     Args:
@@ -132,15 +133,8 @@ class CSRAHead(Head):
         attention: float = 0.1,
         temperature: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(feature_dim, num_classes)
         self.attention, self.temperature = attention, temperature
-        self.weight = nn.Parameter(torch.empty(num_classes, feature_dim))
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-        variance_scaling(self.weight)
-
-    def last_weight(self) -> torch.Tensor:
-        """[num_classes, feature_dim]"""
-        return self.weight
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
         """See `Head`."""

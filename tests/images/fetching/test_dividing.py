@@ -46,9 +46,9 @@ def test_parts_then_merged_come_to_the_same(tmp_path: Path, expected: tuple) -> 
     with mixed_server() as server:
         database = mixed_database(tmp_path / "DB", server)
         for index in (2, 3, 1):
-            assert database.fetch_part(Part(index, 3), SETTINGS).tasks == 2
+            assert database.parts.fetch(Part(index, 3), SETTINGS).tasks == 2
         assert not database.store.num_rows("shards/index")
-        report = database.merge_fetch_parts(SETTINGS)
+        report = database.parts.merge_fetch(SETTINGS)
         assert report.fetched == database.store.num_rows("shards/index") > 0
         assert list((tmp_path / "DB" / "staging").iterdir()) == []
         # Placeholders are known once all is counted; what they hid is tried by another fetch.
@@ -83,9 +83,9 @@ def test_parts_by_commands_of_their_own_come_to_the_same(tmp_path: Path) -> None
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     with mixed_server() as server:
         database = mixed_database(tmp_path / "DB", server)
-        database.fetch_part(Part(1, 2), SETTINGS)
+        database.parts.fetch(Part(1, 2), SETTINGS)
     with pytest.raises(DatabaseError, match=r"part 2/2 of fetch missing; run: .*--part 2/2"):
-        database.merge_fetch_parts(SETTINGS)
+        database.parts.merge_fetch(SETTINGS)
 
 
 def test_a_merge_killed_between_its_commits_counts_nothing_twice(
@@ -94,7 +94,7 @@ def test_a_merge_killed_between_its_commits_counts_nothing_twice(
     with mixed_server() as server:
         database = mixed_database(tmp_path / "DB", server)
         for index in (1, 2):
-            database.fetch_part(Part(index, 2), SETTINGS)
+            database.parts.fetch(Part(index, 2), SETTINGS)
         commit, calls = dividing.commit_batch, []
 
         def die(*arguments: object) -> None:
@@ -105,11 +105,11 @@ def test_a_merge_killed_between_its_commits_counts_nothing_twice(
 
         monkeypatch.setattr(dividing, "commit_batch", die)
         with pytest.raises(KeyboardInterrupt):
-            database.merge_fetch_parts(SETTINGS)
+            database.parts.merge_fetch(SETTINGS)
         monkeypatch.undo()
         database = Database.open(database.root)
         assert database.store.num_rows("shards/index") > 0
-        database.merge_fetch_parts(SETTINGS)
+        database.parts.merge_fetch(SETTINGS)
         database.fetch(SETTINGS)
     assert outcome(database) == expected[:2]
     # Taking back what was a placeholder counts as another try of its address.
@@ -133,11 +133,11 @@ def test_an_interrupted_part_goes_on_with_its_next_block(
 
         monkeypatch.setattr(dividing, "fetch_task", die)
         with pytest.raises(KeyboardInterrupt):
-            database.fetch_part(Part(1, 1), SETTINGS)
+            database.parts.fetch(Part(1, 1), SETTINGS)
         monkeypatch.undo()
-        assert database.fetch_part(Part(1, 1), SETTINGS).done_before == 2
+        assert database.parts.fetch(Part(1, 1), SETTINGS).done_before == 2
         assert server.site.requests["/5.jpg"] == 1
-        database.merge_fetch_parts(SETTINGS)
+        database.parts.merge_fetch(SETTINGS)
         database.fetch(SETTINGS)
     assert outcome(database) == expected[:2]
 
@@ -145,10 +145,10 @@ def test_an_interrupted_part_goes_on_with_its_next_block(
 def test_an_image_fetched_meanwhile_keeps_its_bytes(tmp_path: Path, expected: tuple) -> None:
     with mixed_server() as server:
         database = mixed_database(tmp_path / "DB", server)
-        database.fetch_part(Part(1, 1), SETTINGS)
+        database.parts.fetch(Part(1, 1), SETTINGS)
         database.fetch(SETTINGS)
         before = outcome(database)
-        assert database.merge_fetch_parts(SETTINGS).fetched == 0
+        assert database.parts.merge_fetch(SETTINGS).fetched == 0
         assert outcome(database) == before
 
 

@@ -39,8 +39,8 @@ def test_several_workers_give_the_same_hash(db: Database) -> None:
 
 def test_an_empty_database_has_the_same_hash_in_parts(tmp_path: Path) -> None:
     db = Database.create(tmp_path / "DB", TAXONOMY)
-    db.hash_part(Part(1, 1))
-    assert db.merge_hash_parts() == db.hash()
+    db.parts.hash(Part(1, 1))
+    assert db.parts.merge_hash() == db.hash()
 
 
 def test_parts_in_processes_of_their_own_then_merged_equal_the_single_run(
@@ -58,9 +58,9 @@ def test_parts_in_processes_of_their_own_then_merged_equal_the_single_run(
 
 def test_a_missing_part_is_named(db: Database, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DatabaseError, match="no part of hash was run"):
-        db.merge_hash_parts()
+        db.parts.merge_hash()
     for part in (Part(1, 4), Part(3, 4)):
-        db.hash_part(part)
+        db.parts.hash(part)
     assert run(["hash", str(db.root), "--merge"]) == 1
     error = capsys.readouterr().err
     assert "parts 2/4, 4/4 of hash missing; run: mlimages hash" in error
@@ -68,20 +68,20 @@ def test_a_missing_part_is_named(db: Database, capsys: pytest.CaptureFixture[str
 
 
 def test_parts_of_another_generation_are_refused(db: Database) -> None:
-    db.hash_part(Part(1, 2))
+    db.parts.hash(Part(1, 2))
     db.split(0.5)
-    db.hash_part(Part(2, 2))
+    db.parts.hash(Part(2, 2))
     with pytest.raises(DatabaseError, match="has changed since part 1/2"):
-        db.merge_hash_parts()
-    db.hash_part(Part(1, 2))
-    assert db.merge_hash_parts() == db.hash()
+        db.parts.merge_hash()
+    db.parts.hash(Part(1, 2))
+    assert db.parts.merge_hash() == db.hash()
 
 
 def test_two_divisions_are_not_mixed(db: Database) -> None:
-    db.hash_part(Part(1, 2))
-    db.hash_part(Part(2, 3))
+    db.parts.hash(Part(1, 2))
+    db.parts.hash(Part(2, 3))
     with pytest.raises(DatabaseError, match="divided by 2 and by 3"):
-        db.merge_hash_parts()
+        db.parts.merge_hash()
 
 
 def test_an_interrupted_part_goes_on_with_its_next_block(
@@ -100,19 +100,19 @@ def test_an_interrupted_part_goes_on_with_its_next_block(
 
     monkeypatch.setattr(dividing, "write_bytes", third_fails)
     with pytest.raises(KeyboardInterrupt):
-        db.hash_part(Part(1, 1))
+        db.parts.hash(Part(1, 1))
     with pytest.raises(DatabaseError, match="part 1/1 of hash not finished"):
-        db.merge_hash_parts()
+        db.parts.merge_hash()
     monkeypatch.undo()
-    assert db.hash_part(Part(1, 1)).done_before == 3
-    assert db.merge_hash_parts() == db.hash()
+    assert db.parts.hash(Part(1, 1)).done_before == 3
+    assert db.parts.merge_hash() == db.hash()
 
 
 def test_a_lost_result_is_named(db: Database) -> None:
-    db.hash_part(Part(1, 1))
+    db.parts.hash(Part(1, 1))
     (db.root / "staging" / "hash-1-of-1" / "facts-00002.digests").unlink()
     with pytest.raises(DatabaseError, match="facts-00002"):
-        db.merge_hash_parts()
+        db.parts.merge_hash()
 
 
 @pytest.mark.parametrize("options", ["--part 1/2 --merge", "--against X --part 1/2", "--part 3/2"])
