@@ -228,6 +228,11 @@ def load_into(module: nn.Module, tensors: Tensors, folder: Path) -> None:
     module.load_state_dict(tensors)
 
 
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """Those whose names begin so, without the prefix."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
 def _serialise(tensors: Tensors) -> bytes:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return safetensors_torch.save(plain)

@@ -153,7 +153,7 @@ class _Run:
                 if self.validation.is_due():
                     with progress.hidden(state.step), self.meter.paused():
                         best = self._evaluate()[1]
-                due = self._saving_is_due(saved_at) or best
+                due = recipe.checkpoint.is_due(self.state.step, saved_at) or best
                 signal_name, due = stop.agreed(self.ranks, due)
                 if signal_name is not None:
                     raise self._stopped(signal_name)
@@ -205,13 +205,6 @@ class _Run:
     def _log(self, record: dict[str, Any]) -> None:
         self.run.log(record)
         self.logs.add(record)
-
-    def _saving_is_due(self, saved_at: float) -> bool:
-        settings = self.recipe.checkpoint
-        if settings.every_steps and self.state.step % settings.every_steps == 0:
-            return True
-        waited = (time.monotonic() - saved_at) / 60
-        return settings.every_minutes > 0 and waited >= settings.every_minutes
 
     def _save(self) -> None:
         if self.ranks.is_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -24,6 +25,12 @@ class CheckpointSettings(Section):
         self.expect("every_minutes", self.every_minutes >= 0, "0 or more")
         self.expect("every_steps", self.every_steps >= 0, "0 or more")
         self.expect("keep", self.keep >= 1, "1 or more")
+
+    def is_due(self, step: int, saved_at: float) -> bool:
+        """Whether to save after an update; `saved_at` is of `time.monotonic`."""
+        if self.every_steps and step % self.every_steps == 0:
+            return True
+        return self.every_minutes > 0 and time.monotonic() - saved_at >= 60 * self.every_minutes
 
 
 @dataclass(frozen=True)

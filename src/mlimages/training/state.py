@@ -18,7 +18,7 @@ from mlimages.models.network import NetworkConfig, TagNetwork, TimmConfig
 from mlimages.models.resnet import ResNetConfig
 from mlimages.training.averaging import WeightAverage
 from mlimages.training.batch_norm import BatchNormGroups
-from mlimages.training.checkpoint import Checkpoint, Tensors, load_into
+from mlimages.training.checkpoint import Checkpoint, Tensors, load_into, under
 from mlimages.training.distribution import Ranks
 from mlimages.training.objective import OutputStatistics, build_loss
 from mlimages.training.operation import HardwareSettings
@@ -28,6 +28,7 @@ from mlimages.training.recipe import Recipe
 from mlimages.training.settings import TIMM
 
 FORMATS = {True: torch.channels_last, False: torch.contiguous_format}
+WEIGHTS = "weights."  # of the network itself, in a checkpoint whose model is their average
 MEAN, SCALE = 127.5, 127.5  # (x / 255 - 0.5) * 2, the paper's input range [-1, 1]
 
 
@@ -61,7 +62,7 @@ class TrainingState:
         tensors = {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer, self.network)
         if self.average is not None:
-            tensors |= {f"weights.{name}": t for name, t in self.network.state_dict().items()}
+            tensors |= {f"{WEIGHTS}{name}": t for name, t in self.network.state_dict().items()}
         return tensors
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -69,11 +70,11 @@ class TrainingState:
         model, tensors = checkpoint.model_tensors(), checkpoint.training_tensors()
         weights = model
         if self.average is not None:
-            weights = _under("weights.", tensors)
+            weights = under(WEIGHTS, tensors)
         load_into(self.network, weights, checkpoint.folder)
         if self.average is not None:
             self.average.restore(model)
-        load_into(self.loss, _under("loss.", tensors), checkpoint.folder)
+        load_into(self.loss, under("loss.", tensors), checkpoint.folder)
         restore_optimizer(self.optimizer, self.network, tensors, checkpoint.folder)
         scaler = checkpoint.state.get("scaler")
         if self.scaler.is_enabled() and scaler:  # empty when the run's device had no use for it
@@ -89,10 +90,6 @@ class TrainingState:
                 yield self.network
         finally:
             self.network.train()
-
-
-def _under(prefix: str, tensors: Tensors) -> Tensors:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def build_state(recipe: Recipe, outputs: OutputStatistics, device: torch.device) -> TrainingState:

@@ -76,10 +76,7 @@ def update(
     except NonFiniteLossError:
         state.loss.load_state_dict(counters)
         raise
-    if clip_norm and norm > clip_norm:
-        for parameter in state.network.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(clip_norm / norm)
+    clip_gradient(state.network, norm, clip_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.scaler.is_enabled() and state.scaler.get_scale() < 1:
@@ -121,6 +118,14 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     """uint8 [batch, height, width, 3] -> float32 [batch, 3, height, width] in [-1, 1]."""
     # The permuted bytes lie as channels_last wants them: no copy but the conversion.
     return images.permute(0, 3, 1, 2).float().sub_(MEAN).div_(SCALE)
+
+
+def clip_gradient(network: nn.Module, norm: torch.Tensor, clip_norm: float) -> None:
+    """Shorten a gradient of this 2-norm to `clip_norm`, if it is longer; 0 leaves it as it is."""
+    if clip_norm and norm > clip_norm:
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(clip_norm / norm)
 
 
 def gradient_norm(network: nn.Module) -> torch.Tensor:

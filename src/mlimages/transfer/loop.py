@@ -5,12 +5,11 @@ result = transfer(find_transfer_recipe("caltech256"), photos, "runs/caltech")
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,73 +20,26 @@ import torch
 from mlimages import __version__
 from mlimages.errors import CheckpointError, InterruptedTrainingError, TrainingError
 from mlimages.storage import write_text
-from mlimages.training.averaging import WeightAverage
-from mlimages.training.batch_norm import running_statistics_once
-from mlimages.training.checkpoint import Tensors, load_into, newest_checkpoint, write_checkpoint
-from mlimages.training.inference import choose_device
+from mlimages.training.checkpoint import newest_checkpoint, write_checkpoint
 from mlimages.training.interruption import StopRequest
-from mlimages.training.optimizers import (
-    build_optimizer,
-    optimizer_tensors,
-    restore_optimizer,
-    set_rate,
-)
 from mlimages.training.permutation import mix, permute
 from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RESULT, RunFolder, open_run
 from mlimages.training.schedule import learning_rate, total_steps
 from mlimages.training.update import (
-    AUTOCAST,
     NonFiniteLossError,
-    gradient_norm,
     ran_out_of_memory,
 )
 from mlimages.transfer.data import TransferPhotos, build_task
+from mlimages.transfer.learner import Learner
 from mlimages.transfer.recipe import TransferRecipe
 from mlimages.transfer.report import write_report
+from mlimages.transfer.result import TransferResult
 from mlimages.transfer.tasks.base import Evaluation, Task
 
 logger = logging.getLogger(__name__)
 
-_ORDER_STREAM, _STEP_STREAM = 21, 22  # keep these draws apart from others of the same seed
-WEIGHTS = "weights."  # of the network itself, in a checkpoint whose model is their average
-
-
-@dataclass(frozen=True)
-class TransferResult:
-    """What a finished run did.
-
-    Attributes:
-        run, checkpoint: its folder, and that of its last checkpoint.
-        recipe, task, backbone, expected: of the recipe.
-        steps, epochs, images, test_images: how far it went, and on what.
-        parameters, learning: weights of the network, and those of them that learn.
-        seconds, images_per_second: of training alone.
-        loss: mean of the last line of the log.
-        metric, value: the headline.
-        measures: all of them by name.
-        per_class: by class, None where it does not occur.
-    """
-
-    run: str
-    checkpoint: str
-    recipe: str
-    task: str
-    backbone: str
-    expected: str
-    steps: int
-    epochs: float
-    images: int
-    test_images: int
-    parameters: int
-    learning: int
-    seconds: float
-    images_per_second: float
-    loss: float | None
-    metric: str
-    value: float
-    measures: dict[str, float]
-    per_class: dict[str, dict[str, float]]
+_ORDER_STREAM = 21  # keeps these draws apart from others of the same seed
 
 
 def transfer(
@@ -144,7 +96,7 @@ def measure_cost(recipe: TransferRecipe, photos: TransferPhotos, measured: int =
             session.update(samples, 0.0)
     seconds = (time.perf_counter() - started) / measured
     total = session.total_steps
-    return Cost(total, seconds, seconds * total / 3600, str(session.device))
+    return Cost(total, seconds, seconds * total / 3600, str(session.learner.device))
 
 
 class _Run:
@@ -154,17 +106,17 @@ class _Run:
         self.run, self.task, self.recipe = run, task, run.recipe
         recipe = self.recipe
         # What is trained.
-        self.device = choose_device(recipe.hardware.device)
-        self.network = task.network.to(self.device)
-        self.optimizer = build_optimizer(recipe.optimizer, self.network)
-        decay = recipe.optimizer.average_decay
-        self.average = WeightAverage(self.network, decay) if decay else None
+        self.learner = Learner(task, recipe)
         # How long.
         self.batch_size = recipe.data.batch_size
         self.total_steps = total_steps(recipe.schedule, len(task.train), self.batch_size)
         # Where it starts: at the newest intact checkpoint, or at the backbone.
-        self.step = 0
         self.meter = Meter() if fresh else self._resume()
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.learner.step
 
     @property
     def samples_seen(self) -> int:
@@ -183,18 +135,7 @@ class _Run:
         if checkpoint.state["data"] != self._fingerprint():
             cause = "the run was started on other photos"
             raise CheckpointError(checkpoint.folder, cause, "name the same data, or a new folder")
-        model, training = checkpoint.model_tensors(), checkpoint.training_tensors()
-        weights = model
-        if self.average is not None:
-            weights = {
-                name.removeprefix(WEIGHTS): tensor
-                for name, tensor in training.items()
-                if name.startswith(WEIGHTS)
-            }
-            self.average.restore(model)
-        load_into(self.network, weights, checkpoint.folder)
-        restore_optimizer(self.optimizer, self.network, training, checkpoint.folder)
-        self.step = checkpoint.step
+        self.learner.restore(checkpoint)
         self.run.forget_after(self.step)
         logger.info("continuing after update %s of %s", self.step, self.total_steps)
         return Meter(checkpoint.state["totals"])
@@ -225,7 +166,7 @@ class _Run:
                 if self._evaluation_is_due():
                     with self.meter.paused(), progress.hidden(self.step):
                         self._log_evaluation(self._evaluate())
-                if self._saving_is_due(saved_at):
+                if recipe.checkpoint.is_due(self.step, saved_at):
                     with self.meter.paused():
                         self._save()
                     saved_at = time.monotonic()
@@ -249,6 +190,10 @@ class _Run:
         indices = permute(inside, number, keys)
         return list(zip(indices.tolist(), epochs.tolist(), strict=True))
 
+    def update(self, samples: list[Any], rate: float) -> tuple[float, float]:
+        """One update with the photos of `fetch`; see `Learner.update`."""
+        return self.learner.update(samples, [index for index, _ in self._places(self.step)], rate)
+
     def _checked_update(self, samples: list[Any], rate: float) -> tuple[float, float]:
         try:
             return self.update(samples, rate)
@@ -268,41 +213,6 @@ class _Run:
             cause = f"out of memory at update {self.step + 1}"
             raise TrainingError(self.run.path, cause, "lower data.micro_batch") from None
 
-    def update(self, samples: list[Any], rate: float) -> tuple[float, float]:
-        """One update; returns the loss and the 2-norm of the gradient before it was clipped.
-
-        Raises:
-            NonFiniteLossError: before any weight is changed.
-        """
-        self.task.training_mode()
-        set_rate(self.optimizer, rate)
-        self.optimizer.zero_grad()
-        indices = [index for index, _ in self._places(self.step)]
-        dtype, total = AUTOCAST[self.recipe.hardware.precision], torch.zeros((), device=self.device)
-        parts = _parts(len(samples), self.recipe.data.micro_batch)
-        with running_statistics_once(self.network, len(parts)), torch.random.fork_rng(devices=[]):
-            # Dropout and the like draw from this: the same after a resume.
-            torch.manual_seed(int(mix(self.recipe.seed, _STEP_STREAM, self.step) >> np.uint64(1)))
-            for part in parts:
-                with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
-                    loss = self.task.loss(samples[part], indices[part], self.step)
-                loss = loss * ((part.stop - part.start) / len(samples))
-                loss.backward()
-                total += loss.detach()
-        norm = gradient_norm(self.network)
-        if not torch.isfinite(total + norm):
-            raise NonFiniteLossError(float(total), float(norm), float(total))
-        clip = self.recipe.optimizer.clip_norm
-        if clip and norm > clip:
-            for parameter in self.network.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.mul_(clip / norm)
-        self.optimizer.step()
-        self.step += 1
-        if self.average is not None:
-            self.average.update(self.network, self.step)
-        return float(total), float(norm)
-
     def _report(self, progress: Progress, rate: float) -> None:
         progress.step(self.step)
         last = self.step == self.total_steps
@@ -318,15 +228,8 @@ class _Run:
         before = (self.samples_seen - self.batch_size) / len(self.task.train)
         return self.epoch // every > before // every
 
-    @contextmanager
-    def _measured(self) -> Iterator[None]:
-        """Inside, the network is as it would be used: averaged, and in evaluation mode."""
-        self.network.eval()
-        with self.average.applied(self.network) if self.average else nullcontext():
-            yield
-
     def _evaluate(self) -> Evaluation:
-        with self._measured():
+        with self.learner.measured():
             return self.task.evaluate()
 
     def _log_evaluation(self, evaluation: Evaluation) -> None:
@@ -334,13 +237,6 @@ class _Run:
         self.run.log({**record, "metrics": evaluation.measures})
         value = evaluation.measures[evaluation.metric]
         logger.info("epoch %.2f  %s %.4f", self.epoch, evaluation.metric, value)
-
-    def _saving_is_due(self, saved_at: float) -> bool:
-        settings = self.recipe.checkpoint
-        if settings.every_steps and self.step % settings.every_steps == 0:
-            return True
-        waited = (time.monotonic() - saved_at) / 60
-        return settings.every_minutes > 0 and waited >= settings.every_minutes
 
     def _fingerprint(self) -> str:
         names = [path.name for path in self.task.train.paths]
@@ -355,16 +251,12 @@ class _Run:
             "totals": self.meter.totals,
             "versions": {"mlimages": __version__, "torch": torch.__version__},
         }
-        own: Tensors = dict(self.network.state_dict())
-        training = optimizer_tensors(self.optimizer, self.network)
-        if self.average is not None:
-            training |= {f"{WEIGHTS}{name}": tensor for name, tensor in own.items()}
         return write_checkpoint(
             self.run.path,
             self.task.describe(),
-            own if self.average is None else self.average.tensors,
+            self.learner.model_tensors(),
             state,
-            training,
+            self.learner.training_tensors(),
             self.recipe.checkpoint.keep,
         )
 
@@ -378,7 +270,7 @@ class _Run:
     def _finish(self, checkpoint: Path) -> TransferResult:
         evaluation = self._evaluate()
         self._log_evaluation(evaluation)
-        parameters = list(self.network.parameters())
+        parameters = list(self.task.network.parameters())
         seconds = max(self.meter.seconds, 1e-9)
         result = TransferResult(
             run=str(self.run.path),
@@ -403,7 +295,7 @@ class _Run:
         )
         lines = [json.dumps(image, ensure_ascii=False) for image in evaluation.images]
         write_text(self.run.path / "images.jsonl", "".join(line + "\n" for line in lines))
-        with self._measured():
+        with self.learner.measured():
             write_report(self.run.path, asdict(result), evaluation, self.task, self.recipe)
         self.run.finish(result)
         return result
@@ -411,14 +303,7 @@ class _Run:
 
 def hash_of(names: list[str]) -> str:
     """A short name of a list of names."""
-    import hashlib
-
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-
-
-def _parts(number: int, micro_batch: int) -> list[slice]:
-    step = micro_batch or number
-    return [slice(start, min(start + step, number)) for start in range(0, number, step)]
 
 
 def _without_nan(per_class: dict[str, dict[str, float]]) -> dict[str, Any]:
