@@ -264,20 +264,7 @@ class Database:
 
     def explain(self, image: str) -> explanation.Explanation:
         """Every support of each tag of an image, by its id; only its partition is read."""
-        rules, row = self.rules, self.row_of(image)
-        partition = row // self.store.manifest.partition_rows
-        tables = {
-            name: self.store.table(name, partition=partition, where=pc.field("row") == row)
-            for name in ("facts", "tags", "images")
-        }
-        return explanation.explain(
-            row,
-            self.taxonomy,
-            self.taxonomy.hierarchy(rules.hierarchy),
-            cooccurrence=self.store.table("cooccurrence"),
-            causes=rules.cooccurrence_counts,
-            **tables,
-        )
+        return explanation.explain_stored(self.store, self.row_of(image), self.taxonomy, self.rules)
 
     def statistics(self) -> Statistics:
         """The paper's table and the data of its figures."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
 from mlimages.cli.arguments import Address, DatabasePath, EngineOption, Merge, PartOption
 from mlimages.cli.dividing import chosen_part, emit_part
+from mlimages.cli.image_form import AS_BEFORE, Flag, ImageForm
 from mlimages.cli.output import Json, emit, table
 from mlimages.errors import UsageError
 
 if TYPE_CHECKING:
     from mlimages.images.fetching.plan import FetchPlan
     from mlimages.images.fetching.report import FetchReport
-
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 def fetch(
@@ -30,15 +29,6 @@ def fetch(
     host_rate: float | None = None,
     seconds_an_image: float = 60.0,
     patience: float = 600.0,
-    check: Literal["decode", "header"] | None = None,
-    resize: Literal["no", "shorter", "longer", "border", "centre-crop"] | None = None,
-    side: int | None = None,
-    only_if_bigger: Flag = False,
-    interpolation: Literal["area", "lanczos", "bicubic", "bilinear", "nearest"] | None = None,
-    format: Literal["keep", "jpeg", "png", "webp"] | None = None,
-    quality: int | None = None,
-    keep_metadata: Flag = False,
-    shard_megabytes: int | None = None,
     placeholder_copies: int = 10,
     ignore_robots: Flag = False,
     ignore_opt_out: Flag = False,
@@ -51,6 +41,7 @@ def fetch(
     merge: Merge = False,
     include_sensitive: Flag = False,
     json: Json = False,
+    form: tyro.conf.OmitArgPrefixes[ImageForm] = AS_BEFORE,
 ) -> None:
     """Fetch images by their addresses into shards, and say what became of each address.
 
@@ -69,15 +60,6 @@ def fetch(
         host_rate: Greatest number of requests a second to one host; by default no limit.
         seconds_an_image: That one address may take in all.
         patience: Seconds to wait, in all, for hosts that asked to be left alone.
-        check: "header" looks only at format and size; by default every image is decoded.
-        resize: As in `mlimages pack`; by default "no".
-        side: Pixels, with `--resize`.
-        only_if_bigger: Leave images alone that are smaller than `--side`.
-        interpolation: How to scale; by default "area".
-        format: Of the result; by default that of the original, whose bytes are kept.
-        quality: Of images that are encoded again, 1 to 100; by default 95.
-        keep_metadata: Keep EXIF with its GPS position, XMP and comments; else they are dropped.
-        shard_megabytes: Size of one shard in millions of bytes; by default 512.
         placeholder_copies: Addresses of one host from which on the same bytes are a placeholder.
         ignore_robots: Fetch also what robots.txt forbids: only from hosts that allowed it to you.
         ignore_opt_out: Fetch also what has opted out: only what you have a right to.
@@ -119,18 +101,7 @@ def fetch(
         planned = database.plan_fetch(settings)
         emit(planned, json, _plan_text(planned))
         return
-    images = {
-        "check": check,
-        "resize": resize,
-        "side": side,
-        "only_if_bigger": only_if_bigger or None,
-        "interpolation": interpolation,
-        "format": format,
-        "quality": quality,
-        "strip_metadata": False if keep_metadata else None,
-    }
-    shard_bytes = None if shard_megabytes is None else shard_megabytes * 1_000_000
-    pack = altered(recorded(database.store), images, shard_bytes=shard_bytes)
+    pack = altered(recorded(database.store), form.images(), shard_bytes=form.shard_bytes)
     if chosen is not None:
         options = {"workers": workers, "at_once": parts_at_once}
         emit_part(database.parts.fetch(chosen, settings, pack=pack, **options), json, command)

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlimages.errors import InputError
+from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.facts import present_facts
 from mlimages.labels.sparse import upward
 from mlimages.schemas import TAG_REASONS
+from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 from mlimages.taxonomy.hierarchy import Hierarchy
 
@@ -111,6 +113,23 @@ class Explanation:
         if self.hidden_sensitive:
             lines.append(f"{self.hidden_sensitive} of sensitive categories are not shown")
         return lines
+
+
+def explain_stored(store: Store, row: int, taxonomy: Taxonomy, rules: Rules) -> Explanation:
+    """As `explain`, from a database with tags by these rules; only one partition is read."""
+    partition = row // store.manifest.partition_rows
+    tables = {
+        name: store.table(name, partition=partition, where=pc.field("row") == row)
+        for name in ("facts", "tags", "images")
+    }
+    return explain(
+        row,
+        taxonomy,
+        taxonomy.hierarchy(rules.hierarchy),
+        cooccurrence=store.table("cooccurrence"),
+        causes=rules.cooccurrence_counts,
+        **tables,
+    )
 
 
 def explain(
