@@ -62,8 +62,8 @@ class HostLimits:
         return connections, None if self.rate is None else self.rate / self.parts
 
 
-# A host whose answers take longer than 3 times its best plus this is getting slower, not farther.
-_LATENCY_FACTOR, _LATENCY_SLACK = 3.0, 0.25
+# A host whose quickest of so many answers took longer than 3 times its best plus this has a queue.
+_LATENCY_ANSWERS, _LATENCY_FACTOR, _LATENCY_SLACK = 8, 3.0, 0.25
 # What one complaint, or one failed connection, takes from the limit.
 _PER_COMPLAINT, _PER_FAILURE = 0.5, 0.25
 _FIRST_PAUSE, _LONGEST_OWN_PAUSE = 1.0, 120.0
@@ -75,6 +75,7 @@ class HostState:
     """The arithmetic of one host, without waiting: times are given, so tests need no clock."""
 
     __slots__ = (
+        "_answers",
         "_best",
         "_complaints",
         "_doubling",
@@ -84,8 +85,8 @@ class HostState:
         "_maximum",
         "_next",
         "_pause",
+        "_quickest",
         "_reached",
-        "_smoothed",
         "_troubled",
         "down_until",
         "in_flight",
@@ -103,7 +104,8 @@ class HostState:
         self._next = 0.0
         self._troubled = self._reached = float("-inf")
         self._doubling = True
-        self._best, self._smoothed = float("inf"), 0.0
+        self._best = self._quickest = float("inf")
+        self._answers = 0  # since `_quickest` was begun anew
         self._failures = self._complaints = 0
         self._pause = _FIRST_PAUSE
 
@@ -164,18 +166,26 @@ class HostState:
                 self._failures = 0
 
     def _answered(self, now: float, begun: float, latency: float | None) -> None:
-        if latency is not None:
-            # The best is forgotten slowly, so that a route that became longer is accepted.
-            self._best = min(latency, self._best * 1.002)
-            self._smoothed += 0.2 * (latency - self._smoothed)
-            if self._smoothed > _LATENCY_FACTOR * self._best + _LATENCY_SLACK:
-                if self._is_new_round(now, begun):
-                    self._lower(0.15 * self.limit)
-                return
+        if latency is not None and self._has_queue(latency):
+            if self._is_new_round(now, begun):
+                self._lower(0.15 * self.limit)
+            return
         # A limit that was not reached meanwhile says nothing about a higher one.
         if self._reached >= begun:
             self.limit += 1.0 if self._doubling else 1.0 / self._places()
             self.limit = min(self.limit, self._maximum)
+
+    def _has_queue(self, latency: float) -> bool:
+        """Whether even the quickest of the last answers was slow."""
+        # The best is forgotten slowly, so that a route that became longer is accepted.
+        self._best = min(latency, self._best * 1.002)
+        self._quickest = min(latency, self._quickest)
+        self._answers += 1
+        if self._answers < _LATENCY_ANSWERS:
+            return False
+        slow = self._quickest > _LATENCY_FACTOR * self._best + _LATENCY_SLACK
+        self._answers, self._quickest = 0, float("inf")
+        return slow
 
     def _places(self) -> int:
         return int(self.limit + 1e-6)  # ten times a tenth is a whole
