@@ -24,7 +24,7 @@ def fetch(
     retry: Flag = False,
     attempts: int = 3,
     contact: str | None = None,
-    concurrency: int = 256,
+    concurrency: int = 2048,
     a_host: int = 32,
     host_rate: float | None = None,
     seconds_an_image: float = 60.0,

@@ -17,9 +17,12 @@ def network_settings(
     **others: Any,
 ) -> NetworkSettings:
     """Settings of the network; `others` are named as in `NetworkSettings`."""
+    from mlimages.errors import InputError
     from mlimages.images.fetching.hosts import HostLimits
     from mlimages.images.fetching.settings import DEFAULT_CONTACT, NetworkSettings
 
+    if concurrency < 1:
+        raise InputError(f"--concurrency {concurrency}", "too few", "use 1 or more")
     return NetworkSettings(
         contact=contact or DEFAULT_CONTACT,
         ports=None if allow_private_addresses else NetworkSettings().ports,

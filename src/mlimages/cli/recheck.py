@@ -16,7 +16,7 @@ def recheck(
     db: DatabasePath,
     *,
     contact: str | None = None,
-    concurrency: int = 256,
+    concurrency: int = 2048,
     a_host: int = 32,
     host_rate: float | None = None,
     allow_private_addresses: Flag = False,

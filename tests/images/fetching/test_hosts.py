@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 
@@ -318,3 +319,13 @@ def test_no_long_queue_forms_before_a_host_that_wants_to_be_asked_slowly() -> No
     admitted, refused = asyncio.run(run())
     assert admitted == 2  # one at once, one in ten seconds
     assert {failure.state for failure in refused} == {UrlState.PENDING}
+
+
+def test_a_host_whose_latency_varies_is_not_taken_for_one_with_a_queue() -> None:
+    draw = random.Random(0)
+    host = Host(HostLimits(connections=32, start=4))
+    for _ in range(3000):
+        host.fill()
+        host.now += 0.01
+        host.end(Outcome.ANSWERED, draw.lognormvariate(math.log(0.3), 0.9))
+    assert host.state.limit == 32

@@ -20,7 +20,7 @@ from mlimages.images.fetching.placeholders import host_of
 if TYPE_CHECKING:
     from mlimages.images.fetching.client import Answer
 
-CONCURRENCY = 256
+CONCURRENCY = 2048
 HELD_BYTES = 64 << 20
 _OTHER_FILES = 256
 
@@ -80,7 +80,8 @@ class Downloads:
         self._thread = threading.Thread(target=self._run, name="downloads", daemon=True)
 
     def __enter__(self) -> Downloads:
-        _allow_files(2 * self._concurrency + _OTHER_FILES)
+        files = _allow_files(2 * self._concurrency + _OTHER_FILES)
+        self._concurrency = min(self._concurrency, max(1, (files - _OTHER_FILES) // 2))
         self._thread.start()
         self._ready.wait()
         self.check()
@@ -192,12 +193,14 @@ class Downloads:
         self._begin()
 
 
-def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files, which sockets are too, as far as the system allows."""
+def _allow_files(wanted: int) -> int:
+    """Raise the limit of open files, which sockets are too, as far as needed; what it is now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

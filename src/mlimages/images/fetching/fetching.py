@@ -1,16 +1,17 @@
 """Fetching images: each address in turn, each answer checked, each good image on the shelf.
 
-Threads share the work. This one decides and writes; that of `Downloads` runs the network; the
-verifier's speaks to the processes that decode. What is in flight is bounded: images by a window,
-bytes by what `Downloads` may hold.
+Threads share the work. This one decides; that of `Downloads` runs the network; the verifier's
+speaks to the processes that hash and decode; those of the shard write and sync it. What is in
+flight is bounded: images by a window, bytes by what `Downloads` may hold.
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -21,7 +22,7 @@ from mlimages.images.fetching.client import Answer
 from mlimages.images.fetching.downloads import Downloads, Getter, Request
 from mlimages.images.fetching.placeholders import Placeholders, host_of, is_placeholder_address
 from mlimages.images.fetching.states import UrlState, state_of_reason
-from mlimages.images.preparation import Verified, prepare
+from mlimages.images.preparation import Verified
 from mlimages.images.reading import open_uri
 from mlimages.images.rejection import UnreadableError
 from mlimages.images.settings import ImageSettings
@@ -92,28 +93,27 @@ class Fetching:
             window: images in play.
             limits: of `Downloads`.
         """
-        self._images, self._shelf, self._placeholders = images, shelf, placeholders
+        self._shelf, self._placeholders = shelf, placeholders
         self._window = window
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._downloads = Downloads(client, self._answered, **limits)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
-        # A header is read sooner than it is sent to another process.
-        here = images.check == "header" and images.resize == "no" and images.format == "keep"
-        self._verifier = None if here else Verifier(images, workers=workers, seconds=seconds)
+        self._verifier = Verifier(images, workers=workers, seconds=seconds)
+        self._stack = ExitStack()
         self._requests: list[Request] = []
         self._in_play = 0
         self.put_off = 0
         self.resume_at = float("inf")
 
     def __enter__(self) -> Fetching:
-        self._downloads.__enter__()
+        self._stack.enter_context(_rare_collections())
+        self._stack.callback(self._verifier.close)
+        self._stack.callback(self._readers.shutdown, cancel_futures=True)
+        self._stack.enter_context(self._downloads)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._downloads.close()
-        self._readers.shutdown(cancel_futures=True)
-        if self._verifier is not None:
-            self._verifier.close()
+        self._stack.close()
 
     def run(self, images: Iterator[Wanted], done: Callable[[], object] = lambda: None) -> None:
         """Fetch images until all are kept or have no address left.
@@ -185,8 +185,6 @@ class Fetching:
             self._give_up(trial, answer.state, answer)
         elif answer.final_url != trial.address and is_placeholder_address(answer.final_url):
             self._give_up(trial, UrlState.PLACEHOLDER, answer)
-        elif self._verifier is None:
-            self._judge(trial, answer, prepare(answer.data, self._images))
         else:
             check = self._verifier.submit(answer.data)
             check.add_done_callback(partial(self._checked, trial, answer))
@@ -228,6 +226,23 @@ class Fetching:
     def _release(self, trial: Trial, answer: Answer) -> None:
         if answer.data and is_web(trial.address):
             self._downloads.release(len(answer.data))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage in circles less often, and not among what was there before.
+
+    Thousands of requests under way are all alive: looking through them again and again takes a
+    tenth of the time.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def local_answer(

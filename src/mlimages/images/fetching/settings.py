@@ -55,8 +55,8 @@ class NetworkSettings:
     ca_file: str | None = None
     hosts: HostLimits = field(default_factory=HostLimits)
     patience: float = 5.0
-    connections: int = 512
-    idle_connections: int = 256
+    connections: int = 2048
+    idle_connections: int = 2048
     idle_seconds: float = 15.0
     connect_seconds: float = 10.0
     answer_seconds: float = 20.0

@@ -110,6 +110,7 @@ class StagedShard:
         file: BinaryIO = open(temporary, "wb", buffering=_BUFFER)
         self._file = self._stack.enter_context(file)
         self.writer = ShardWriter(self._file)
+        self._stack.callback(self.writer.abandon)
         return self
 
     def __exit__(

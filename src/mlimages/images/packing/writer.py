@@ -7,8 +7,11 @@ owner, so the same images in the same order are the same shard, byte for byte.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tarfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
@@ -24,7 +27,10 @@ SHARD_BYTES = 512_000_000
 UNNUMBERED = -1
 """Number of a shard that no database has adopted yet."""
 BLOCK = tarfile.BLOCKSIZE
-_PIECE = 1 << 20
+# Written and hashed in large pieces, of which so many wait at most.
+_PIECE, _WAITING = 1 << 20, 8
+# Bytes after which the disk is set to work, so that little is left to be synced at the end.
+_SYNCED = 64 << 20
 _SAFE_ID = re.compile(r"[a-z0-9_-]{1,64}")
 _SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
 
@@ -62,10 +68,18 @@ def member_header(name: str, size: int) -> bytes:
 
 
 class ShardWriter:
-    """Appends images to an open tar and remembers where their bytes are."""
+    """Appends images to an open tar and remembers where their bytes are.
+
+    A thread of its own writes and hashes, a second one syncs now and then; a full disk shows a few
+    images later, or in `close`. End with `close` or `abandon`.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest = file, hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shard")
+        self._waiting: deque[Future[None]] = deque()
+        self._syncing = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._unsynced = 0
         self.size = 0  # bytes so far
         self._parts: list[bytes] = []
         self._held = 0  # bytes of these
@@ -102,9 +116,20 @@ class ShardWriter:
             column.append(value)
 
     def close(self) -> None:
-        """Write the end of the archive: two empty blocks, filled up to a record."""
+        """Write the end of the archive: two empty blocks, filled up to a record.
+
+        Raises:
+            OSError: the disk is full.
+        """
         self._write(bytes(archive_size(self.size) - self.size))
         self._flush()
+        self._wait(0)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Write no more; then the file may be closed."""
+        self._thread.shutdown(cancel_futures=True)
+        self._syncing.shutdown(cancel_futures=True)
 
     def index(self) -> pa.Table:
         """schemas.SHARD_INDEX of all members, in a shard not numbered yet."""
@@ -115,7 +140,6 @@ class ShardWriter:
         return self._digest.hexdigest()
 
     def _write(self, *parts: bytes) -> None:
-        # Written and hashed in large pieces: each lets other threads run, and waits for them.
         self._parts += parts
         length = sum(map(len, parts))
         self.size += length
@@ -124,10 +148,23 @@ class ShardWriter:
             self._flush()
 
     def _flush(self) -> None:
-        piece = b"".join(self._parts)
+        self._wait(_WAITING - 1)
+        self._waiting.append(self._thread.submit(self._write_out, self._parts))
         self._parts, self._held = [], 0
+
+    def _wait(self, most: int) -> None:
+        while len(self._waiting) > most:
+            self._waiting.popleft().result()
+
+    def _write_out(self, parts: list[bytes]) -> None:
+        piece = b"".join(parts)
         self._file.write(piece)
         self._digest.update(piece)
+        self._unsynced += len(piece)
+        if self._unsynced >= _SYNCED:
+            self._unsynced = 0
+            self._file.flush()
+            self._syncing.submit(os.fsync, self._file.fileno())
 
 
 def padded(length: int, block: int = BLOCK) -> int:
