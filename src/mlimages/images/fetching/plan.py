@@ -27,6 +27,8 @@ TYPICAL_BYTES = 110_000
 """Of a photo where nothing better is known: about the mean of ImageNet."""
 TYPICAL_SECONDS = 0.5
 """That a request takes where nothing was measured."""
+TYPICAL_RATE = 500.0
+"""Images a second that a line of half a gigabit carries, where nothing was measured."""
 SHOWN_HOSTS = 20
 
 
@@ -125,9 +127,9 @@ def plan_fetch(store: Store, settings: FetchSettings) -> FetchPlan:
     a_host = connections / TYPICAL_SECONDS
     if rate is not None:
         a_host = min(a_host, rate)
-    together = (
-        speed["images"] / speed["seconds"] if speed else settings.concurrency / TYPICAL_SECONDS
-    )
+    together = min(settings.concurrency / TYPICAL_SECONDS, TYPICAL_RATE)
+    if speed:
+        together = speed["images"] / speed["seconds"]
     hosts = [
         HostPlan(host, images, images / min(a_host, together) / 3600)
         for host, images in todo.by_host.most_common(SHOWN_HOSTS)
