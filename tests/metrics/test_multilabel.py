@@ -288,3 +288,12 @@ def test_without_any_tag_there_is_no_average():
     assert np.isnan(result.map_macro)
     assert np.isnan(result.map_micro)
     assert result.instance["top5"].f1 == 0
+
+
+@pytest.mark.parametrize("spread", [1e-30, 1e-6, 1, 1e30])
+def test_micro_average_precision_of_crowded_and_of_far_scores(spread):
+    generator = np.random.default_rng(5)
+    dense = generator.random((60, 12)) < 0.4
+    scores = (spread * generator.normal(0, 1, dense.shape) ** 5 + dense).astype(np.float32)
+    expected = average_precision_score(dense, scores, average="micro")
+    assert measure(scores, dense).map_micro == pytest.approx(expected, abs=1e-9)

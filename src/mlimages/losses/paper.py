@@ -25,10 +25,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from mlimages.losses.base import TagLoss
-from mlimages.losses.targets import UNKNOWN, SparseTargets
+from mlimages.losses.columns import ColumnCrossEntropy
+from mlimages.losses.targets import SparseTargets
 
 POSITIVE_FLOOR = 0.01
 NEGATIVE_FLOOR = {"paper": 0.01, "code": 0.001}
@@ -94,13 +94,10 @@ class PaperLoss(TagLoss):
             targets: tags of these B images.
         """
         # Nine tenths of a large vocabulary weigh nothing: only the other columns are touched.
-        x = logits.index_select(1, self._columns)  # [B, columns]
-        x = x if x.dtype == torch.float64 else x.float()
-        z = self._select(targets, x)
-        ce = self.positive_weight * z * F.softplus(-x) + (1 - z) * F.softplus(x)
-        ce = torch.where(z == UNKNOWN, 0.0, ce)
-        weights = self._weights.to(x.dtype)
-        return (ce.sum(0) / self._batch_size * weights).sum() * self.scale
+        total = ColumnCrossEntropy.apply(
+            logits, self._columns, self._weights, self._entries(targets), self.positive_weight
+        )
+        return total / self._batch_size * self.scale
 
     def _kept(self, step: int) -> torch.Tensor:
         """bool [num_classes]: the absent categories that count in this step."""
@@ -121,12 +118,10 @@ class PaperLoss(TagLoss):
         negative = torch.where(negative > 0.01, negative, NEGATIVE_FLOOR[self.variant])
         return torch.where(present, positive, torch.where(kept, negative, 0.0))
 
-    def _select(self, targets: SparseTargets, x: torch.Tensor) -> torch.Tensor:
-        """Confidences [B, columns] of the step's columns, in the type of x."""
+    def _entries(self, targets: SparseTargets) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Image, position among the step's columns, and confidence of each tag that counts."""
         place = self._columns.new_full((self.num_classes,), -1)
         place[self._columns] = torch.arange(self._columns.numel(), device=place.device)
         column = place[targets.indices]
         here = column >= 0
-        z = torch.zeros_like(x)
-        z[targets.rows[here], column[here]] = targets.values[here].to(x.dtype)
-        return z
+        return targets.rows[here], column[here], targets.values[here]

@@ -16,7 +16,7 @@ import numpy as np
 from mlimages.labels import compiled
 from mlimages.metrics.scores import ScoreStore
 
-_BUCKET_BITS = 16
+_BUCKETS = 1 << 16
 
 
 class Thresholds:
@@ -105,14 +105,14 @@ def count_all_scores(
     if group is None:
         group = np.zeros(store.num_images, dtype=np.int64)
     keys = _ordered_bits(thresholds)
-    starts = np.searchsorted(keys >> _BUCKET_BITS, np.arange((1 << 32 - _BUCKET_BITS) + 1))
+    shift, starts = _buckets(keys)
 
     def part(first: int, block: np.ndarray) -> np.ndarray:
         counts = np.zeros(len(thresholds), dtype=np.int64)
         here = group[first : first + len(block)]
         if compiled.available():
             bits = np.ascontiguousarray(block).view(np.uint32)
-            _kernels()[1](bits, keys, starts, mask, here, counts)
+            _kernels()[1](bits, keys, starts, shift, mask, here, counts)
         else:
             for number in np.unique(here):
                 values = block[here == number][:, mask[number]].ravel()
@@ -160,6 +160,21 @@ def _ordered_bits(values: np.ndarray) -> np.ndarray:
     return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
 
 
+def _buckets(keys: np.ndarray) -> tuple[np.uint32, np.ndarray]:
+    """Equal ranges from the lowest threshold to the highest, few of which hold more than one.
+
+    Returns:
+        log2 of a range's width, and int32 [ranges + 1]: the first threshold of each.
+    """
+    if not len(keys):
+        return np.uint32(0), np.zeros(1, np.int32)
+    width = int(keys[-1]) - int(keys[0])
+    shift = max(0, width.bit_length() - (_BUCKETS.bit_length() - 1))
+    ranges = (keys - keys[0]) >> np.uint32(shift)
+    starts = np.searchsorted(ranges, np.arange((width >> shift) + 2, dtype=np.uint32))
+    return np.uint32(shift), starts.astype(np.int32)
+
+
 @cache
 def _kernels() -> tuple[Callable[..., Any], Callable[..., Any]]:
     return compiled.kernel(_count), compiled.kernel(_count_all)
@@ -183,7 +198,10 @@ def _count(scores, values, offsets, allowed, group, counts):  # type: ignore[no-
                 counts[low - 1] += 1
 
 
-def _count_all(bits, keys, starts, allowed, group, counts):  # type: ignore[no-untyped-def]
+def _count_all(bits, keys, starts, shift, allowed, group, counts):  # type: ignore[no-untyped-def]
+    if len(keys) == 0:
+        return
+    lowest, highest = keys[0], keys[-1]
     for i in range(bits.shape[0]):
         may = allowed[group[i]]
         for c in range(bits.shape[1]):
@@ -191,15 +209,21 @@ def _count_all(bits, keys, starts, allowed, group, counts):  # type: ignore[no-u
                 continue
             value = bits[i, c]
             if value == 0x80000000:  # -0.0
-                value = 0
-            key = ~value & 0xFFFFFFFF if value >> 31 else value | 0x80000000
-            # Only thresholds with the same leading bits have to be searched.
-            low, high = starts[key >> 16], starts[(key >> 16) + 1]
-            while low < high:
-                middle = (low + high) // 2
-                if keys[middle] <= key:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low > 0:
-                counts[low - 1] += 1
+                value = np.uint32(0)
+            key = ~value if value >> 31 else value | np.uint32(0x80000000)
+            if key < lowest:
+                continue
+            # Only thresholds of the same range have to be looked at.
+            bucket = (min(key, highest) - lowest) >> shift
+            place, end = starts[bucket], starts[bucket + 1]
+            if end - place < 8:
+                while place < end and keys[place] <= key:
+                    place += 1
+            else:
+                while place < end:
+                    middle = (place + end) // 2
+                    if keys[middle] <= key:
+                        place = middle + 1
+                    else:
+                        end = middle
+            counts[place - 1] += 1
