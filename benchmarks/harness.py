@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +44,11 @@ class Outcome:
     raw: dict[str, list[float]] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
 
+    def add(self, other: Outcome) -> None:
+        """Take over the figures of a part."""
+        for name, figures in asdict(other).items():
+            getattr(self, name).update(figures)
+
 
 def skip(reason: str) -> NoReturn:
     """End a benchmark that cannot run here; the others go on."""
@@ -59,17 +65,40 @@ def real_data(path: str) -> Path:
     return place
 
 
-def interleaved(sides: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
-    """Time both sides in turns, so that a busy moment of the machine falls on both."""
+def interleaved(
+    sides: dict[str, Callable[[], object]],
+    repetitions: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Time both sides in turns, so that a busy moment of the machine falls on both.
+
+    Args:
+        sides: by name, what to time.
+        repetitions: after a first run that does not count.
+        clock: `time.process_time` where other programs take turns on the cores.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
         side()
     for _ in range(repetitions):
         for name, side in sides.items():
-            start = time.perf_counter()
+            start = clock()
             side()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return times
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Inside, this process and PyTorch have one core, so that no side gains by waiting threads."""
+    import torch
+
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, {min(cores)})
+    torch.set_num_threads(1)
+    yield
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(threads)
 
 
 def watched(command: list[str], folder: Path) -> tuple[str, float, float]:
