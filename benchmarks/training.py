@@ -1,4 +1,4 @@
-"""Pretraining beside plain PyTorch and torchmetrics: the step, the loss, the metrics, the processes.
+"""Pretraining beside plain PyTorch and torchmetrics: step, loss, metrics, processes.
 
 Each part says in its file in benchmarks/pretraining/ what the two sides are. `ratios`:
 
@@ -6,7 +6,7 @@ Each part says in its file in benchmarks/pretraining/ what the two sides are. `r
     loss_time_vs_bce, loss_memory_vs_bce  the paper's loss over torch's; at most 1
     metrics_vs_torchmetrics               throughput of ours over theirs; at least 20
     scaling_efficiency_2                  of two processes
-    collective_bytes_vs_gradient_bytes    what the processes exchange over the gradient; at most 1.02
+    collective_bytes_vs_gradient_bytes    what processes exchange over the gradient; at most 1.02
 """
 
 from __future__ import annotations

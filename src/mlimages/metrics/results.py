@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,16 +55,17 @@ class MultilabelResult:
     negatives: Negatives = "closed-world"
     negative_support: np.ndarray = field(default_factory=lambda: np.zeros(0, int), repr=False)
 
-    def of_groups(self, groups: Mapping[str, np.ndarray]) -> dict[str, dict[str, float | int]]:
+    def of_groups(self, groups: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         """Macro mAP of some groups of categories, such as head, middle and tail.
 
         Args:
             groups: by name, the categories of each; those with too few positives are left out.
 
         Returns:
-            by name, the number of categories that count, their positives, and map_macro.
+            by name, the number of categories that count, their positives, map_macro, and its
+            negatives.
         """
-        found: dict[str, dict[str, float | int]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for name, members in groups.items():
             counted = members[self.support[members] >= self.minimum_positives]
             values = self.average_precision[counted]
@@ -72,6 +73,7 @@ class MultilabelResult:
                 "categories": len(counted),
                 "positives": int(self.support[counted].sum()),
                 "map_macro": float(values.mean()) if len(counted) else float("nan"),
+                "negatives": self.negatives,
             }
         return found
 

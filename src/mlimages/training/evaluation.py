@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +10,46 @@ import numpy as np
 from mlimages.database import Database
 from mlimages.errors import InputError, MlimagesError
 from mlimages.images.shards import ShardReader
+from mlimages.metrics.consistency import Consistency, ConsistencyMeter
+from mlimages.metrics.groups import HEAD_ABOVE, TAIL_BELOW, by_depth, by_frequency
 from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
 from mlimages.selection import Selection
+from mlimages.taxonomy.hierarchy import Hierarchy
 from mlimages.training.distribution import Ranks
 from mlimages.training.inference import LoadedModel
 from mlimages.training.prediction import model_outputs, score_images
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is known of a database's categories before anything is measured.
+
+    Attributes:
+        keys: of the categories.
+        training_images: int [categories], images with each in the split that is trained on.
+        images: of that split.
+        hierarchy: over the categories.
+    """
+
+    keys: list[str]
+    training_images: np.ndarray
+    images: int
+    hierarchy: Hierarchy
+
+    @classmethod
+    def of(cls, db: Database, trained: Selection) -> Vocabulary:
+        """Of a database whose split `trained` is what is trained on."""
+        keys = [category.key for category in db.taxonomy.categories]
+        counts = np.bincount(trained.categories, minlength=len(keys))
+        return cls(keys, counts, len(trained), db.taxonomy.hierarchy(db.rules.hierarchy))
+
+    def edges_between(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The edges whose two ends are among some categories (ascending), as places in them."""
+        place = np.full(len(self.keys), -1, np.int64)
+        place[columns] = np.arange(len(columns))
+        child, parent = (place[end] for end in self.hierarchy.edges())
+        known = (child >= 0) & (parent >= 0)
+        return child[known], parent[known]
 
 
 @dataclass(frozen=True)
@@ -26,12 +61,18 @@ class EvaluationReport:
             too, with the score 0.
         baseline: the same for predicting every category's training frequency.
         keys: the category of each column of both.
+        training_images: of each column.
+        depths: of each column, in the hierarchy.
+        consistency: of the model's scores with the hierarchy, over the categories it scores.
         broken: images that could not be read, "row N: reason"; they are in no measure.
     """
 
     model: MultilabelResult
     baseline: MultilabelResult
     keys: tuple[str, ...] = field(repr=False)
+    training_images: np.ndarray = field(repr=False)
+    depths: np.ndarray = field(repr=False)
+    consistency: Consistency
     broken: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
@@ -39,16 +80,42 @@ class EvaluationReport:
         return {
             "model": self.model.summary(),
             "baseline": self.baseline.summary(),
+            **self.parts(),
             "broken": len(self.broken),
         }
+
+    def parts(self) -> dict[str, Any]:
+        """The model's mAP by frequency and by depth, and its agreement with the hierarchy."""
+        return {
+            "by_frequency": {
+                **self.model.of_groups(by_frequency(self.training_images)),
+                "limits": {"head_above": HEAD_ABOVE, "tail_below": TAIL_BELOW},
+            },
+            "by_depth": self.model.of_groups(by_depth(self.depths)),
+            "consistency": asdict(self.consistency),
+        }
+
+    def by_category(self) -> list[dict[str, Any]]:
+        """Of each category with positives: its average precision and what it is measured on."""
+        result = self.model
+        return [
+            {
+                "category": self.keys[column],
+                "average_precision": float(result.average_precision[column]),
+                "positives": int(result.support[column]),
+                "negatives": int(result.negative_support[column]),
+                "training_images": int(self.training_images[column]),
+                "depth": int(self.depths[column]),
+            }
+            for column in np.flatnonzero(result.support).tolist()
+        ]
 
 
 def evaluate(
     model: LoadedModel,
     reader: ShardReader,
-    keys: list[str],
+    vocabulary: Vocabulary,
     selection: Selection,
-    frequencies: np.ndarray,
     minimum_positives: int = 10,
     batch_size: int = 100,
     ranks: Ranks | None = None,
@@ -58,9 +125,8 @@ def evaluate(
     Args:
         model: its categories are matched to the vocabulary by key.
         reader: decodes an image by its row.
-        keys: the database's vocabulary.
+        vocabulary: the database's.
         selection: the images, with tags as vocabulary indices.
-        frequencies: share of the training images with each category, [vocabulary].
         minimum_positives: positives that a category needs to enter mean average precision.
         batch_size: images a forward pass.
         ranks: processes that all call this and each measure a part of the images.
@@ -69,12 +135,14 @@ def evaluate(
         InputError: no image can be read, the model's outputs are not finite, or it has no category
             of the vocabulary.
     """
-    ranks = ranks or Ranks()
+    ranks, keys = ranks or Ranks(), vocabulary.keys
     outputs, places = model_outputs(model, keys)
     columns = np.union1d(places, np.unique(selection.categories)).astype(np.int64)
     column_of = np.full(len(keys), -1, dtype=np.int64)
     column_of[columns] = np.arange(len(columns))
     metrics = MultilabelMetrics(len(columns), minimum_positives, ranks=ranks)
+    order = np.argsort(places)
+    meter = ConsistencyMeter(*vocabulary.edges_between(places[order]), ranks)
     mine = np.arange(ranks.rank, len(selection), ranks.size)
     broken: list[str] = []
     kept_indptr, kept_categories = [np.zeros(1, dtype=np.int64)], []
@@ -88,6 +156,7 @@ def evaluate(
         scores[:, column_of[places]] = probabilities[:, outputs]
         indptr, categories = _tags_of(selection, mine[positions])
         metrics.update(scores, indptr, column_of[categories])
+        meter.update(probabilities[:, outputs[order]])
         kept_indptr.append(indptr[1:] + kept_indptr[-1][-1])
         kept_categories.append(column_of[categories])
     broken = [line for lines in ranks.collect(broken) for line in lines]
@@ -95,14 +164,22 @@ def evaluate(
         problem = f"none of {len(selection):,} can be read" + (f" ({broken[0]})" if broken else "")
         raise InputError("the images to measure on", problem, "run: mlimages check DB")
     baseline = frequency_baseline(
-        frequencies[columns],
+        vocabulary.training_images[columns] / max(1, vocabulary.images),
         np.concatenate(kept_indptr),
         np.concatenate([np.empty(0, np.int64), *kept_categories]),
         minimum_positives,
         ranks,
     )
     names = tuple(keys[column] for column in columns)
-    return EvaluationReport(metrics.compute(), baseline, names, broken)
+    return EvaluationReport(
+        metrics.compute(),
+        baseline,
+        names,
+        vocabulary.training_images[columns],
+        vocabulary.hierarchy.depths[columns],
+        meter.compute(),
+        broken,
+    )
 
 
 def evaluate_database(
@@ -116,19 +193,12 @@ def evaluate_database(
 
     The baseline's frequencies are those of the split "train", or, without one, of all images.
     """
-    keys = [category.key for category in db.taxonomy.categories]
     selection = db.select(split=split, part=part)
     try:
         seen = db.select(split="train", packed=False)
     except MlimagesError:
         seen = db.select(packed=False)
-    frequencies = training_frequencies(seen, len(keys))
-    return evaluate(model, db.reader(), keys, selection, frequencies, minimum_positives)
-
-
-def training_frequencies(selection: Selection, num_categories: int) -> np.ndarray:
-    """Share of the images with each category, float64 [num_categories]."""
-    return np.bincount(selection.categories, minlength=num_categories) / max(1, len(selection))
+    return evaluate(model, db.reader(), Vocabulary.of(db, seen), selection, minimum_positives)
 
 
 def _tags_of(selection: Selection, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

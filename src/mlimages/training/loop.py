@@ -197,10 +197,12 @@ class _Run:
         report = self.validation.measure()
         if report is None:
             return None, False
-        metrics, baseline = report.model.summary(), report.baseline.summary()
-        where = {"step": self.state.step, "epoch": round(self.setup.epoch, 6)}
-        self._log({"kind": "evaluation", **where, "metrics": metrics, "baseline": baseline})
+        measures = {"metrics": report.model.summary(), "baseline": report.baseline.summary()}
+        self._log({"kind": "evaluation", **self._where(), **measures, **report.parts()})
         return report, self.saver.consider(self.state.step, report.model.map_macro)
+
+    def _where(self) -> dict[str, Any]:
+        return {"step": self.state.step, "epoch": round(self.setup.epoch, 6)}
 
     def _log(self, record: dict[str, Any]) -> None:
         self.run.log(record)

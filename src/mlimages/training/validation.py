@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from mlimages.errors import MlimagesError
-from mlimages.training.evaluation import EvaluationReport, evaluate, training_frequencies
+from mlimages.training.evaluation import EvaluationReport, Vocabulary, evaluate
 from mlimages.training.inference import loaded_network
 from mlimages.training.setup import Setup
 
@@ -48,9 +48,8 @@ class Validation:
             report = evaluate(
                 loaded_network(self.name, network, setup.model, setup.ranks.device),
                 setup.reader,
-                setup.keys,
+                Vocabulary.of(setup.db, setup.selection),
                 self.selection,
-                training_frequencies(setup.selection, len(setup.keys)),
                 self.settings.minimum_positives,
                 self.settings.batch_size,
                 setup.ranks,
