@@ -23,7 +23,7 @@ CATEGORIES, TAGS, BATCH = 11_166, 9, 100
 
 def measure(quick: bool) -> Outcome:
     """Both sides from the first batch to the numbers."""
-    images = 2_000 if quick else 5_000
+    images = 2_000 if quick else 4_000
     dense, scores = draw(images)
     starts = range(0, images, BATCH)
     sparse = [in_rows(dense[i : i + BATCH]) for i in starts]

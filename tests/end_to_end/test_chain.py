@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.tiny import RECIPE, TinyData, make_tiny_data
 
 from mlimages.cli import run
+from mlimages.errors import InputError
+from mlimages.training.probing import labelled_photos
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +112,15 @@ def test_tags_are_closed_under_ancestors_and_explained(
 def test_training_predicting_completing_tagging_and_probing(
     data: TinyData, database: Path, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = printed(capsys, f"evaluate {trained} {database} --split train")
-    assert 0 <= json.loads(json.dumps(metrics))["metrics"]["map_macro"] <= 1
+    measured = printed(capsys, f"evaluate {trained} {database} --split train")
+    assert 0 <= measured["metrics"]["map_macro"] <= 1
+    assert {part["negatives"] for part in measured["by_depth"].values()} == {"closed-world"}
+    dog = next(one for one in measured["categories"] if one["category"] == "n02084071")
+    assert (dog["positives"], dog["training_images"]) == (24, 25)  # one could not be packed
+    assert dog["negatives"] == 96 - 24
+    assert 0 <= measured["consistency"]["violations"] <= 1
+    assert run(["evaluate", str(trained), str(database), "--split", "train"]) == 0
+    assert "a category outscores its parent in" in capsys.readouterr().out
     out = data.root / "predictions.parquet"
     printed(capsys, f"predict {trained} {database} --subset single --out {out}")
     table = pq.read_table(out)
@@ -118,6 +128,8 @@ def test_training_predicting_completing_tagging_and_probing(
     assert min(table["probability"].to_pylist()) >= 0.05
     report = printed(capsys, f"complete {database} --predictions {out}")
     assert report["images"] >= 96
+    ranked = printed(capsys, f"quality {database} --predictions {out}")
+    assert ranked
     photo = data.photos / "n02858304-0.jpg"
     tagged = printed(capsys, f"tag {photo} --model {trained} --threshold 0")
     assert "path" in json.dumps(tagged)
@@ -128,6 +140,15 @@ def test_training_predicting_completing_tagging_and_probing(
     (result,) = probe["results"].values()
     assert 0 <= result["mean"] <= 1
     assert len(result["per_split"]) == 2
+
+
+def test_a_database_is_probed_by_the_deepest_tag_of_its_single_label_images(
+    database: Path,
+) -> None:
+    photos = labelled_photos(database, images_per_class=5)
+    assert np.bincount(photos.labels).tolist() == [12, 12, 12, 12]
+    with pytest.raises(InputError, match="0 classes have more than 12 photos"):
+        labelled_photos(database, images_per_class=12)
 
 
 def test_an_existing_run_is_not_overwritten(

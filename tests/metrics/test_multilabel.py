@@ -220,7 +220,8 @@ def test_groups_of_categories_have_means_of_their_own(example):
     assert found["head"]["map_macro"] == pytest.approx(result.average_precision[:10].mean())
     assert found["head"]["positives"] == result.support[:10].sum()
     assert found["none"]["categories"] == 0
-    assert np.isnan(found["none"]["map_macro"])
+    assert found["none"]["map_macro"] is None
+    assert found["head"]["negatives"] == "closed-world"
 
 
 class Together:

@@ -13,9 +13,9 @@ from tests.transfer import worlds
 from tests.transfer.test_overfitting import recipe_of
 
 from mlimages.metrics.detection import VOCDetection
+from mlimages.models.few_shot import few_shot, nearest_neighbours
 from mlimages.models.network import NetworkConfig
 from mlimages.transfer.data import build_task, read_data
-from mlimages.transfer.few_shot import few_shot, nearest_neighbours
 from mlimages.transfer.tasks.classification import (
     average_precisions,
     class_recalls,

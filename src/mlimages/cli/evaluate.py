@@ -65,7 +65,7 @@ def evaluate(
         [f"{kind}{name}", group["categories"], group["positives"], group["map_macro"]]
         for kind, found in (("", parts["by_frequency"]), ("depth ", parts["by_depth"]))
         for name, group in found.items()
-        if name != "limits"
+        if name != "limits" and group["categories"]
     ]
     emit(
         content,

@@ -12,7 +12,7 @@ from mlimages.cli.output import Json, emit, table
 from mlimages.cli.rejects import reject_lines
 
 if TYPE_CHECKING:
-    from mlimages.transfer.probe import ProbeResult
+    from mlimages.models.probe import ProbeResult
 
 
 def probe(
@@ -48,8 +48,8 @@ def probe(
         device: auto, cpu or cuda.
     """
     from mlimages.errors import UsageError
+    from mlimages.models.probe import probe_folder
     from mlimages.training.inference import load_model
-    from mlimages.transfer.probe import probe_folder
 
     if compare == model:
         raise UsageError(f"--compare {compare}", "the same model", f"try untrained:{model}")

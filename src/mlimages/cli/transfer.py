@@ -130,8 +130,8 @@ def _dry_run(recipe: TransferRecipe, photos: Any, json: bool) -> None:
 
 def _probe(recipe: TransferRecipe, data: Path, json: bool) -> None:
     from mlimages.cli.output import table
+    from mlimages.models.few_shot import few_shot_folder
     from mlimages.training.inference import load_model
-    from mlimages.transfer.few_shot import few_shot_folder
 
     model = load_model(recipe.model.backbone, recipe.hardware.device)
     per_class, draws = recipe.data.images_per_class, recipe.evaluation.draws

@@ -18,7 +18,7 @@ class Consistency:
     Attributes:
         edges: pairs of a child and its parent that are both scored.
         violations: share of all edges of all images where the child's score is the greater.
-        mean_excess: of its score over the parent's where it is; NaN without violations.
+        mean_excess: of its score over the parent's where it is; 0 without violations.
         images_with_violations: share of the images that have one.
     """
 
@@ -58,6 +58,6 @@ class ConsistencyMeter:
         return Consistency(
             len(self.child),
             violations / pairs if pairs else 0.0,
-            excess / violations if violations else float("nan"),
+            excess / violations if violations else 0.0,
             touched / images if images else 0.0,
         )

@@ -62,8 +62,8 @@ class MultilabelResult:
             groups: by name, the categories of each; those with too few positives are left out.
 
         Returns:
-            by name, the number of categories that count, their positives, map_macro, and its
-            negatives.
+            by name, the number of categories that count, their positives, map_macro (None
+            without any), and its negatives.
         """
         found: dict[str, dict[str, Any]] = {}
         for name, members in groups.items():
@@ -72,7 +72,7 @@ class MultilabelResult:
             found[name] = {
                 "categories": len(counted),
                 "positives": int(self.support[counted].sum()),
-                "map_macro": float(values.mean()) if len(counted) else float("nan"),
+                "map_macro": float(values.mean()) if len(counted) else None,
                 "negatives": self.negatives,
             }
         return found

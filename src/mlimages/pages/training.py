@@ -28,6 +28,7 @@ def write_training_page(run: Path | str) -> Path:
     records = [json.loads(line) for line in lines]
     training = [record for record in records if record["kind"] == "train"]
     measured = [record for record in records if record["kind"] == "evaluation"]
+    probed = [record for record in records if record["kind"] == "probe"]
     recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
     result = run / "result.json"
     templates = resources.files("mlimages.pages") / "templates"
@@ -41,7 +42,10 @@ def write_training_page(run: Path | str) -> Path:
             last=training[-1] if training else None,
             measured=measured,
             finished=json.loads(result.read_text(encoding="utf-8")) if result.is_file() else None,
-            curves=[(title, curve.address()) for title, curve in _curves(training, measured)],
+            curves=[
+                (title, curve.address())
+                for title, curve in (*_curves(training, measured), *_probes(probed))
+            ],
             style=(templates / "base.css").read_text(encoding="utf-8")
             + (templates / "pages.css").read_text(encoding="utf-8"),
         )
@@ -73,6 +77,21 @@ def _curves(
             axes.legend()
         curves.append(("Macro mAP on the validation split", Drawing(figure)))
     return curves
+
+
+def _probes(probed: Sequence[dict[str, Any]]) -> list[tuple[str, Drawing]]:
+    if not probed:
+        return []
+    with drawing("probe") as figure:
+        axes = figure.subplots()
+        epochs = [record["epoch"] for record in probed]
+        for method, colour in (("linear", BLUE), ("knn", ORANGE)):
+            values = [record[method] for record in probed]
+            axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=method)
+        axes.set(xlabel="epoch", ylabel="accuracy")
+        axes.legend()
+    title = f"Accuracy of probes, {probed[-1]['images_per_class']} photos a class"
+    return [(title, Drawing(figure))]
 
 
 def _curve(records: Sequence[dict[str, Any]], name: str, title: str) -> Drawing:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlimages.database import Database
+from mlimages.models.probe import probe_folder
 from mlimages.quickstart.plans import PlannedRun
 from mlimages.quickstart.results import MetricColumn, Probe, ProbeRow, TrainingRun
 from mlimages.quickstart.showing import show_examples
@@ -14,7 +15,6 @@ from mlimages.quickstart.stages import Outcome
 from mlimages.training.evaluation import evaluate_database
 from mlimages.training.inference import load_model
 from mlimages.training.loop import train
-from mlimages.transfer.probe import probe_folder
 
 IMAGES_PER_CLASS, SPLITS = 15, 5
 EXAMPLES = 9

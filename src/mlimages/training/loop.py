@@ -26,6 +26,7 @@ from mlimages.training.distribution import Ranks, is_lost_peer, joined, lost_pee
 from mlimages.training.evaluation import EvaluationReport
 from mlimages.training.interruption import StopRequest
 from mlimages.training.logs import RunLogs
+from mlimages.training.probing import Probe
 from mlimages.training.recipe import Recipe
 from mlimages.training.reporting import Meter, Progress
 from mlimages.training.run import RunFolder, TrainingResult, open_on_all, saved_recipe
@@ -76,6 +77,7 @@ class _Run:
         self.setup = ranks.together(lambda: Setup(db, run.recipe, ranks))
         self.state, self.data = self.setup.state, self.setup.data
         self.validation = Validation(self.setup, str(run.path))
+        self.probe = Probe(self.setup, str(run.path))
         keep = self.recipe.checkpoint.keep
         self.saver = Saver(run.path, self.setup.model, keep, writes=ranks.is_first)
         self.meter = self._resume()
@@ -117,7 +119,7 @@ class _Run:
             report, best = self._evaluate()
             if best:
                 self.saver.name_best()
-            return self._finish(report)
+            return self._finish(report, self._probe())
 
     def _announce(self) -> None:
         logger.info(
@@ -153,6 +155,9 @@ class _Run:
                 if self.validation.is_due():
                     with progress.hidden(state.step), self.meter.paused():
                         best = self._evaluate()[1]
+                if self.probe.is_due():
+                    with progress.hidden(state.step), self.meter.paused():
+                        self._probe()
                 due = recipe.checkpoint.is_due(self.state.step, saved_at) or best
                 signal_name, due = stop.agreed(self.ranks, due)
                 if signal_name is not None:
@@ -201,6 +206,13 @@ class _Run:
         self._log({"kind": "evaluation", **self._where(), **measures, **report.parts()})
         return report, self.saver.consider(self.state.step, report.model.map_macro)
 
+    def _probe(self) -> dict[str, Any] | None:
+        """Probe the network's features, and log the accuracies."""
+        found = self.probe.measure()
+        if found is not None:
+            self._log({"kind": "probe", **self._where(), **found})
+        return found
+
     def _where(self) -> dict[str, Any]:
         return {"step": self.state.step, "epoch": round(self.setup.epoch, 6)}
 
@@ -242,7 +254,9 @@ class _Run:
         self.ranks.everywhere(error)
         return error
 
-    def _finish(self, report: EvaluationReport | None) -> TrainingResult:
+    def _finish(
+        self, report: EvaluationReport | None, probe: dict[str, Any] | None
+    ) -> TrainingResult:
         meter, setup = self.meter, self.setup
         seconds = max(meter.seconds, 1e-9)
         result = TrainingResult(
@@ -262,6 +276,7 @@ class _Run:
             broken=[f"row {row}: {why}" for row, why in self.data.broken.reasons.items()],
             evaluation=report.summary() if report else None,
             best=asdict(self.saver.best) if self.saver.best else None,
+            probe=probe,
         )
         self.run.finish(result)
         self.ranks.wait()

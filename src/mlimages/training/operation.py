@@ -45,11 +45,20 @@ class EvaluationSettings(Section):
     minimum_positives: int = 10
     """Positives that a category needs to enter mean average precision."""
     batch_size: int = 100
+    probe: str = ""
+    """A folder of class folders, or a database with single-label images, on whose features a linear
+    and a kNN classifier are tried (training/probing.py). "": none."""
+    probe_every_epochs: int = 0
+    """0: only at the end."""
+    probe_images: int = 5
+    """Photos of each class to learn from; classes with no more than that are left out."""
     crop_fraction: float = 0.875
     """Share of the shorter side that the central crop keeps (224 of 256 is 0.875)."""
 
     def __post_init__(self) -> None:
         self.expect("every_epochs", self.every_epochs >= 0, "0 or more")
+        self.expect("probe_every_epochs", self.probe_every_epochs >= 0, "0 or more")
+        self.expect("probe_images", self.probe_images >= 1, "1 or more")
         self.expect("minimum_positives", self.minimum_positives >= 1, "1 or more")
         self.expect("batch_size", self.batch_size >= 1, "1 or more")
         self.expect("crop_fraction", 0.1 <= self.crop_fraction <= 1, "0.1 to 1")

@@ -2,7 +2,7 @@
 
 RUN/
   recipe.toml      all settings, complete
-  metrics.jsonl    one JSON object a line: "kind" is "train" or "evaluation"
+  metrics.jsonl    one JSON object a line: "kind": "train", "evaluation" or "probe"
   metrics.csv, index.html, tensorboard/    the same for other readers, see logs.py
   checkpoints/     see checkpoint.py
   nan-capture/     the step of a non-finite loss, if there was one
@@ -59,6 +59,7 @@ class TrainingResult:
         loss: mean of the last line of the log.
         broken: training images that could not be read, "row N: reason"; others took their place.
         best: step and map_macro of the best model by the validation split.
+        probe: accuracies of classifiers on the network's features, if the recipe asks for them.
         evaluation: headline numbers of "model" and "baseline", or None without such a split.
     """
 
@@ -78,6 +79,7 @@ class TrainingResult:
     broken: list[str]
     evaluation: dict[str, Any] | None
     best: dict[str, Any] | None = None
+    probe: dict[str, Any] | None = None
 
 
 class RunFolder(Generic[R]):

@@ -72,6 +72,13 @@ class Setup:
         """How often each image has been seen."""
         return self.samples_seen / len(self.data)
 
+    def ends_epochs(self, every: int) -> bool:
+        """Whether the update just done was the last of `every` epochs, but not of the run."""
+        if not every or self.state.step == self.total_steps:
+            return False
+        before = (self.samples_seen - self.recipe.data.batch_size) / len(self.data)
+        return self.epoch // every > before // every
+
     @property
     def parameters(self) -> int:
         """Number of weights."""

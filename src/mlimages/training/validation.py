@@ -33,11 +33,7 @@ class Validation:
 
     def is_due(self) -> bool:
         """Whether the update just done was the last of so many epochs, but not of the run."""
-        every, setup = self.settings.every_epochs, self.setup
-        if not every or setup.state.step == setup.total_steps:
-            return False
-        before = (setup.samples_seen - setup.recipe.data.batch_size) / len(setup.data)
-        return setup.epoch // every > before // every
+        return self.setup.ends_epochs(self.settings.every_epochs)
 
     def measure(self) -> EvaluationReport | None:
         """Measure the network as it is now; None without a validation split."""

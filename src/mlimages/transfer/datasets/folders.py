@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from mlimages.errors import InputError, nearest, require
+from mlimages.models.probe import check_counts, read_class_folders, split
 from mlimages.transfer.datasets.records import LabelledPhotos
-from mlimages.transfer.probe import check_counts, read_class_folders, split
 
 _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})")
 

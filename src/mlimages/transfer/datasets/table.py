@@ -16,8 +16,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from mlimages.errors import InputError
+from mlimages.models.probe import read_class_folders
 from mlimages.transfer.datasets.records import TaggedPhotos, find_photo
-from mlimages.transfer.probe import read_class_folders
 
 PHOTO_COLUMNS = ("image", "image_id", "path", "file", "filename")
 TAG_COLUMNS = ("tags", "tag", "labels", "label", "class", "category")

@@ -7,7 +7,7 @@ nearest; the probe is that of probe.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from mlimages.images.photos import PhotoStream
 from mlimages.models.interface import Model, run_batches
-from mlimages.transfer.probe import (
+from mlimages.models.probe import (
     check_counts,
     linear_probe,
     per_class_accuracy,
@@ -123,10 +123,4 @@ def few_shot_folder(
     labels = classes.labels[np.array([photo in kept for photo in classes.photos])]
     check_counts(labels, images_per_class, classes.names)
     found = few_shot(features, labels, images_per_class, draws, seed)
-    return FewShotResult(
-        found.images_per_class,
-        found.num_classes,
-        found.num_test,
-        found.accuracies,
-        classes.excluded,
-    )
+    return replace(found, excluded=classes.excluded)

@@ -12,7 +12,7 @@ from tests.tagging.fakes import BLUE, GREEN, RED, colour_model, paint
 from mlimages.cli import run
 from mlimages.errors import InputError
 from mlimages.models.interface import ModelCategory
-from mlimages.transfer.probe import linear_probe, per_class_accuracy, probe_folder, split
+from mlimages.models.probe import linear_probe, per_class_accuracy, probe_folder, split
 
 pytest.importorskip("sklearn")
 MODEL = colour_model([ModelCategory("n02121620", "cat")])
