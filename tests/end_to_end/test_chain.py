@@ -142,7 +142,7 @@ def test_training_predicting_completing_tagging_and_probing(
     assert len(result["per_split"]) == 2
 
 
-def test_a_database_is_probed_by_the_deepest_tag_of_its_single_label_images(
+def test_a_database_is_probed_by_what_its_single_label_sources_asserted(
     database: Path,
 ) -> None:
     photos = labelled_photos(database, images_per_class=5)

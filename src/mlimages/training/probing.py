@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from mlimages.database import Database
 from mlimages.errors import InputError
 from mlimages.images.photos import PhotoStream
+from mlimages.labels.tags import ASSERTED
 from mlimages.models.few_shot import few_shot
 from mlimages.models.interface import Model, run_batches
 from mlimages.models.probe import read_class_folders
+from mlimages.store import Store
 from mlimages.training.inference import LoadedModel, loaded_network
 from mlimages.training.setup import Setup
 from mlimages.training.threads import read_images
@@ -135,16 +138,17 @@ def labelled_photos(place: Path, images_per_class: int) -> LabelledPhotos:
 
 
 def _from_database(place: Path, images_per_class: int) -> LabelledPhotos:
-    """Single-label images; the class of each is the deepest of its tags."""
+    """Single-label images; the class of each is the deepest category that a source asserted."""
     db = Database.open(place)
-    selection = db.select(part="single")
+    packed = db.select(part="single").rows
+    images, categories = _asserted(db.store)
+    known = np.isin(images, packed)
+    images, categories = images[known], categories[known]
     depths = db.taxonomy.hierarchy(db.rules.hierarchy).depths
-    image = np.repeat(np.arange(len(selection)), np.diff(selection.indptr))
-    order = np.lexsort((-depths[selection.categories], image))
-    first = np.flatnonzero(np.diff(image[order], prepend=-1))
-    deepest = order[first]
-    chosen, labels = _large_classes(place, selection.categories[deepest], images_per_class)
-    rows, reader = selection.rows[image[deepest]][chosen], db.reader()
+    order = np.lexsort((-depths[categories], images))
+    first = order[np.flatnonzero(np.diff(images[order], prepend=-1))]
+    chosen, labels = _large_classes(place, categories[first], images_per_class)
+    rows, reader = images[first][chosen], db.reader()
 
     def read(model: Model) -> Iterator[tuple[int, np.ndarray]]:
         for position, found in read_images(reader, rows, model.minimum_side):
@@ -152,6 +156,18 @@ def _from_database(place: Path, images_per_class: int) -> LabelledPhotos:
                 yield position, found
 
     return LabelledPhotos(place, labels, read)
+
+
+def _asserted(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Row and category of the tags that a source gave, int32 each."""
+    rows, categories = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+    for partition in store.partitions("tags"):
+        table = store.table("tags", ["row", "categories", "reasons"], partition)
+        tagged = np.repeat(table["row"].to_numpy(), pc.list_value_length(table["categories"]))
+        given = pc.list_flatten(table["reasons"]).to_numpy() == ASSERTED
+        rows.append(tagged[given])
+        categories.append(pc.list_flatten(table["categories"]).to_numpy()[given])
+    return np.concatenate(rows), np.concatenate(categories)
 
 
 def _large_classes(
