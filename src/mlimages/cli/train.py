@@ -104,6 +104,11 @@ def _text(result: TrainingResult) -> list[str]:
                 f"{baseline['map_macro']:.4f}) over {model['categories']} categories with "
                 f"{model['minimum_positives']} or more positives"
             )
+    if probe := result.probe:
+        lines.append(
+            f"probes: linear {probe['linear']:.4f}, kNN {probe['knn']:.4f} over "
+            f"{probe['classes']} classes, {probe['images_per_class']} photos each"
+        )
     return lines
 
 
