@@ -1,8 +1,8 @@
 """One side of the feeding benchmark: a loader in a process of its own, timed when it is told to.
 
-Run as `python -m benchmarks.peers.feeding SIDE`; a line on standard input names a folder and starts
-a pass over all its photos, whose seconds are printed. Peers are written as their documentation has
-it:
+Run as `python benchmarks/peers/feeding.py SIDE`; a line on standard input names a folder and starts
+a pass over all its photos, whose seconds are printed, by the clock and of the processor. Peers are
+written as their documentation has it:
 https://docs.pytorch.org/vision/stable/auto_examples/transforms/plot_transforms_getting_started.html
 https://webdataset.github.io/webdataset/ and https://huggingface.co/docs/datasets/image_process
 """
@@ -190,8 +190,9 @@ def serve(side: str) -> None:
             first = next(iter(loaders[folder]))
             answer["first"] = time.perf_counter() - started
             answer["shape"] = [] if side == "bare" else list(images_of(first).shape)
-        batches, started = loaders[folder], time.perf_counter()
+        batches, started, spent = loaders[folder], time.perf_counter(), time.process_time()
         count = sum(len(batch) if side == "bare" else len(images_of(batch)) for batch in batches)
+        answer["processor"] = time.process_time() - spent
         answer |= {"seconds": time.perf_counter() - started, "images": count}
         print(json.dumps(answer), flush=True)
 

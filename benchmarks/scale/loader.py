@@ -91,8 +91,6 @@ def start(method: str, folder: Path) -> dict[str, float]:
     from mlimages.training.processes import server_context
     from mlimages.training.tags import TagMatrix
 
-    server = method == "forkserver"
-    context = server_context() if server else multiprocessing.get_context(method)
     count = pq.read_metadata(folder / "index.parquet").num_rows
     selection = Selection(
         np.arange(count, dtype=np.int32),
@@ -101,6 +99,8 @@ def start(method: str, folder: Path) -> dict[str, float]:
         np.ones(count * TAGS, dtype=np.float32),
     )
     begun = time.perf_counter()
+    server = method == "forkserver"
+    context = server_context() if server else multiprocessing.get_context(method)
     reader = ShardReader(folder, pq.read_table(folder / "index.parquet"))
     tags = TagMatrix(selection, np.arange(CATEGORIES))
     dataset = ShardDataset(reader, selection, tags, AugmentationSettings(), 64)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.context import BaseContext
 
 import numpy as np
@@ -188,8 +188,8 @@ def test_another_process_maps_the_arrays_instead_of_copying_them() -> None:
     np.testing.assert_array_equal(state["large"], array)  # what is mapped stays
 
 
-@pytest.mark.parametrize("context", [multiprocessing.get_context("spawn"), server_context()])
-def test_processes_started_afresh_give_the_same_batches(context: BaseContext) -> None:
+@pytest.mark.parametrize("start", [lambda: multiprocessing.get_context("spawn"), server_context])
+def test_processes_started_afresh_give_the_same_batches(start: Callable[[], BaseContext]) -> None:
     dataset = make()
     sampler = LaneSampler(dataset.order(seed=3, lanes=8), 6)
     loader = DataLoader(
@@ -197,7 +197,7 @@ def test_processes_started_afresh_give_the_same_batches(context: BaseContext) ->
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=1,
-        multiprocessing_context=context,
+        multiprocessing_context=start(),
     )
     alone = DataLoader(dataset, batch_sampler=sampler, collate_fn=collate)
     assert all(map(same, alone, loader))

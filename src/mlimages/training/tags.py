@@ -14,7 +14,9 @@ from mlimages.selection import Selection
 
 
 class TagMatrix:
-    """The tags of a split, renumbered to the model's outputs.
+    """The tags of a split, renumbered to the model's outputs as they are taken.
+
+    It shares the selection's arrays, whatever the outputs are: nothing of a large split is copied.
 
     Args:
         selection: images and their tags as vocabulary indices.
@@ -23,34 +25,30 @@ class TagMatrix:
 
     def __init__(self, selection: Selection, outputs: np.ndarray) -> None:
         self.num_classes = len(outputs)
+        self._selection, self._outputs = selection, outputs
         size = int(max(selection.categories.max(initial=-1), outputs.max(initial=-1))) + 1
-        place = np.full(size, -1, dtype=np.int32)
-        place[outputs] = np.arange(len(outputs), dtype=np.int32)
-        indices = place[selection.categories]
-        kept = indices >= 0
-        if kept.all():  # as in a database of all categories, whose tags are not copied then
-            self.indptr, self.indices = selection.indptr, indices
-            self.values = selection.confidences.astype(np.float32, copy=False)
-            return
-        before = np.concatenate([[0], np.cumsum(kept)])
-        self.indptr = before[selection.indptr]
-        self.indices = indices[kept]
-        self.values = selection.confidences[kept].astype(np.float32)
+        self._place = np.full(size, -1, dtype=np.int64)  # of each vocabulary index
+        self._place[outputs] = np.arange(len(outputs))
 
     def frequencies(self) -> np.ndarray:
         """Images of each output, int64 [num_classes]."""
-        return np.bincount(self.indices, minlength=self.num_classes)
+        counts = np.bincount(self._selection.categories, minlength=len(self._place))
+        return counts[self._outputs]
 
     def take(self, samples: np.ndarray) -> SparseTargets:
         """The tags of some images of the split, by their position in it."""
-        starts = self.indptr[samples]
-        counts = self.indptr[samples + 1] - starts
+        starts = self._selection.indptr[samples]
+        counts = self._selection.indptr[samples + 1] - starts
         indptr = np.concatenate([[0], np.cumsum(counts)])
         entries = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
+        indices = self._place[self._selection.categories[entries]]
+        kept = indices >= 0
+        indptr = np.concatenate([[0], np.cumsum(kept)])[indptr]
+        values = self._selection.confidences[entries[kept]].astype(np.float32, copy=False)
         return SparseTargets(
             torch.from_numpy(indptr),
-            torch.from_numpy(self.indices[entries].astype(np.int64)),
-            torch.from_numpy(self.values[entries]),
+            torch.from_numpy(indices[kept]),
+            torch.from_numpy(values),
             self.num_classes,
         )
 
