@@ -23,6 +23,18 @@ def test_benchmarks_without_their_data_are_skipped_and_the_next_is_run(tmp_path:
         assert f"| `{name}` | skipped: no metadata/imagenet_fall11" in done.stdout
 
 
+def test_every_script_that_measures_is_one_of_the_benchmarks(tmp_path: Path) -> None:
+    folder = REPOSITORY / "benchmarks"
+    scripts = {
+        path.stem
+        for path in folder.glob("*.py")
+        if path.stem != "__main__" and "def measure(" in path.read_text(encoding="utf-8")
+    }
+    assert {"feeding", "images_scale"} <= scripts
+    listed = run("lost", data=tmp_path).stderr.rpartition("there are ")[2]
+    assert scripts <= set(listed.strip().split(", "))
+
+
 def test_an_unknown_benchmark_is_named_with_those_that_are_there(tmp_path: Path) -> None:
     done = run("lost", data=tmp_path)
     assert done.returncode == 2
