@@ -56,6 +56,8 @@ class Classification(BackboneTask):
             config = NetworkConfig(backbone.config, recipe.model.head)
             self.network = TagNetwork(config, len(train.classes))
         self.network.backbone = backbone.module
+        if isinstance(train, TaggedPhotos):
+            self.network.head.start_at_prior(_frequencies(train.tags))
 
     def describe(self) -> dict[str, Any]:
         """See `Task`: model.json as of pretraining, so that all commands take the result."""
@@ -238,6 +240,12 @@ def describe_classes(classes: tuple[str, ...]) -> list[dict[str, Any]]:
             for key in classes
         ]
     return [{"key": f"own:{name}", "name": name, "parents": []} for name in classes]
+
+
+def _frequencies(tags: np.ndarray) -> torch.Tensor:
+    """Share of the photos with each tag, of those that it is judged on; never quite 0 or 1."""
+    present, judged = np.nansum(tags, axis=0), (~np.isnan(tags)).sum(0)
+    return torch.from_numpy((present + 0.5) / (judged + 1)).float()
 
 
 def _answers(photos: LabelledPhotos | TaggedPhotos) -> np.ndarray:
