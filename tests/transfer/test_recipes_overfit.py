@@ -37,7 +37,7 @@ COMMON = (
 SEGMENTATION = ("data.size=128", "data.scales=[2.0,2.0]", "evaluation.scales=[2.0]")
 DETECTION = (
     *("data.long_side=96", "data.batch_size=4", "model.regions=32"),
-    *("optimizer.learning_rate=1e-3", "optimizer.clip_norm=10", "schedule.epochs=80"),
+    *("optimizer.learning_rate=5e-4", "optimizer.clip_norm=10", "schedule.epochs=80"),
 )
 CLASSIFICATION = ("evaluation.sizes=[64]", "evaluation.crop_fraction=1.0")
 

@@ -23,7 +23,7 @@ from mlimages.training.optimizers import (
 )
 from mlimages.training.parallel import connected, gradients_exchanged, leaves_weights_out
 from mlimages.training.permutation import mix
-from mlimages.training.state import WEIGHTS
+from mlimages.training.state import FORMATS, WEIGHTS
 from mlimages.training.update import AUTOCAST, NonFiniteLossError, clip_gradient, gradient_norm
 from mlimages.transfer.recipe import TransferRecipe
 from mlimages.transfer.tasks.base import Task
@@ -42,7 +42,8 @@ class Learner:
         self.task, self.recipe, self.ranks, self.step = task, recipe, ranks, 0
         settings = recipe.data
         self.division = Division.of(settings.batch_size, settings.batch_norm_group, ranks)
-        self.network = task.network.to(ranks.device)
+        memory_format = FORMATS[recipe.hardware.channels_last]
+        self.network = task.network.to(ranks.device, memory_format=memory_format)  # type: ignore[call-overload]
         task.training_mode()
         self.batch_norms = BatchNormGroups(self.network)
         self.optimizer = build_optimizer(recipe.optimizer, self.network)
