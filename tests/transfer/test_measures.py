@@ -148,6 +148,26 @@ def test_boxes_of_several_views_are_in_the_photos_own_place(tmp_path: Path) -> N
     assert (scores.tolist(), labels.tolist()) == ([1], [0])
 
 
+def test_masks_of_several_views_are_in_the_photos_own_place(tmp_path: Path) -> None:
+    views = {"flip": True, "scales": [0.5, 1.0, 1.5]}
+    recipe = recipe_of("segmentation", evaluation=views)
+    task = build_task(recipe, read_data(recipe, worlds.write_voc(tmp_path)))
+    seen = []
+
+    def scores(pixels):
+        # As if the network saw class 3 where it is bright, whichever way the photo is turned.
+        seen.append(tuple(pixels.shape[-2:]))
+        answer = torch.zeros(1, 21, *pixels.shape[-2:])
+        answer[:, 3], answer[:, 0] = 9 * pixels[:, 0], -9 * pixels[:, 0]
+        return answer
+
+    task.network.forward = scores
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[8:32, 4:20] = 255
+    np.testing.assert_array_equal(task.segment(image) == 3, image[..., 0] == 255)
+    assert seen == [(24, 32)] * 2 + [(48, 64)] * 2 + [(72, 96)] * 2
+
+
 def random_photo(generator: np.random.Generator) -> tuple:
     count, truths = int(generator.integers(0, 12)), int(generator.integers(0, 6))
 
@@ -211,4 +231,5 @@ def test_few_shots_are_told_by_draw() -> None:
     result = few_shot(features, labels, 2, draws=3)
     assert result.accuracies["knn"] == [1.0, 1.0, 1.0]
     assert len(result.accuracies["linear"]) == 3
+    assert result.accuracies["svm"] == [1.0, 1.0, 1.0]
     assert result.median("knn") == 1.0
