@@ -170,10 +170,10 @@ def measure(quick: bool) -> Outcome:
     """All three."""
     place, outcome = real_data("voc2012"), Outcome()
     for name, sides in (("detector", detector_sides), ("segmenter", segmenter_sides)):
-        times = interleaved(sides(place), 8 if quick else 30, time.process_time)
+        times = interleaved(sides(place), 6 if quick else 30, time.process_time)
         peer = f"torchvision_{name}_step"
         note(outcome, times, f"{name}_step_vs_torchvision", f"{name}_step", peer)
-    measure_features(outcome, 64 if quick else 320, 5 if quick else 15)
+    measure_features(outcome, 64 if quick else 320, 4 if quick else 15)
     return outcome
 
 

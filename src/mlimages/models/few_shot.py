@@ -1,4 +1,4 @@
-"""kNN and a logistic probe from N photos a class, over several random draws, as BiT reports it.
+"""kNN, a logistic probe and a linear SVM from N photos a class, over several random draws.
 
 Kolesnikov et al., "Big Transfer", ECCV 2020, tell the minimum, median and maximum of five runs.
 kNN compares features by cosine and takes the class with the largest sum of similarities among the
