@@ -22,11 +22,12 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 def test_finetune_takes_class_folders_and_the_result_is_a_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "mlimages")
     photos, out = worlds.write_folders(tmp_path / "photos", 5), tmp_path / "run"
     assert run(["finetune", BACKBONE, str(photos), "--out", str(out), "--set", *SHORT]) == 0
-    text = capsys.readouterr().out
+    text = caplog.text
     assert "every photo has one tag: softmax cross-entropy" in text
     assert "3 categories (your own), 4 to 4 photos each" in text
     picture = str(next(photos.glob("*/*.jpg")))
@@ -48,15 +49,14 @@ def test_finetune_takes_a_table_of_tags(tmp_path: Path, capsys: pytest.CaptureFi
     assert "photos have several tags" in result["choices"][2]
 
 
-def test_wnids_become_wordnets_categories(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wnids_become_wordnets_categories(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mlimages")
     photos = worlds.write_folders(tmp_path / "photos", 4)
     for name, wnid in (("cat", "n02121620"), ("dog", "n02084071"), ("aeroplane", "n02691156")):
         (photos / name).rename(photos / wnid)
     out = tmp_path / "run"
     assert run(["finetune", BACKBONE, str(photos), "--out", str(out), "--set", *SHORT]) == 0
-    assert "3 categories (WordNet ids)" in capsys.readouterr().out
+    assert "3 categories (WordNet ids)" in caplog.text
     (model,) = (out / "checkpoints").glob("*/model.json")
     names = {entry["key"]: entry["name"] for entry in json.loads(model.read_text())["categories"]}
     assert names["n02084071"].startswith("dog")
@@ -72,7 +72,7 @@ def test_a_dry_run_tells_data_schedule_cost_and_the_expected_number(
     text = capsys.readouterr().out
     assert "data: 9 photos to learn from, 3 to test on, 3 classes" in text
     assert "schedule: 60 updates of 3 photos, 20 epochs at 32 pixels" in text
-    assert "s an update on cpu, measured" in text
+    assert "s an update on 1 x cpu, measured" in text
     assert "expected: Not run here on Caltech-256" in text
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 

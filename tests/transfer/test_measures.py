@@ -15,6 +15,7 @@ from tests.transfer.test_overfitting import recipe_of
 from mlimages.metrics.detection import VOCDetection
 from mlimages.models.few_shot import few_shot, nearest_neighbours
 from mlimages.models.network import NetworkConfig
+from mlimages.training.distribution import Ranks
 from mlimages.transfer.data import build_task, read_data
 from mlimages.transfer.tasks.classification import (
     average_precisions,
@@ -85,7 +86,7 @@ def test_ten_crops_count_as_the_mean_of_ten_single_crops(tmp_path: Path) -> None
     task = build_task(recipe, read_data(recipe, tmp_path))
     task.network.eval()
     assert isinstance(task.network.config, NetworkConfig)
-    together = task._scores(64)
+    together = task._scores(64, Ranks())
     for path, row in zip(task.test.paths, together, strict=True):
         singles = []
         for view in ten_crops(read_photo(path), 64, 0.875):
@@ -101,13 +102,12 @@ def test_several_sizes_are_measured_apart_and_together(tmp_path: Path) -> None:
     recipe = recipe_of("classification", evaluation={"sizes": [64, 96]})
     task = build_task(recipe, read_data(recipe, tmp_path))
     task.network.eval()
-    found = task.evaluate()
+    found = task.evaluate(Ranks())
     assert {"top-1@64", "top-1@96", "top-1@all", "mean per-class@all"} <= found.measures.keys()
     assert found.metric == "top-1@all"
 
 
 def test_perfect_boxes_are_perfect_by_coco_too(tmp_path: Path) -> None:
-    pytest.importorskip("pycocotools")
     recipe = recipe_of("detection")
     test = read_data(recipe, worlds.write_voc(tmp_path)).test
     perfect = [
@@ -148,6 +148,26 @@ def test_boxes_of_several_views_are_in_the_photos_own_place(tmp_path: Path) -> N
     assert (scores.tolist(), labels.tolist()) == ([1], [0])
 
 
+def test_masks_of_several_views_are_in_the_photos_own_place(tmp_path: Path) -> None:
+    views = {"flip": True, "scales": [0.5, 1.0, 1.5]}
+    recipe = recipe_of("segmentation", evaluation=views)
+    task = build_task(recipe, read_data(recipe, worlds.write_voc(tmp_path)))
+    seen = []
+
+    def scores(pixels):
+        # As if the network saw class 3 where it is bright, whichever way the photo is turned.
+        seen.append(tuple(pixels.shape[-2:]))
+        answer = torch.zeros(1, 21, *pixels.shape[-2:])
+        answer[:, 3], answer[:, 0] = 9 * pixels[:, 0], -9 * pixels[:, 0]
+        return answer
+
+    task.network.forward = scores
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[8:32, 4:20] = 255
+    np.testing.assert_array_equal(task.segment(image) == 3, image[..., 0] == 255)
+    assert seen == [(24, 32)] * 2 + [(48, 64)] * 2 + [(72, 96)] * 2
+
+
 def random_photo(generator: np.random.Generator) -> tuple:
     count, truths = int(generator.integers(0, 12)), int(generator.integers(0, 6))
 
@@ -170,7 +190,8 @@ def random_photo(generator: np.random.Generator) -> tuple:
 
 
 def test_voc_average_precision_is_that_of_a_kept_library() -> None:
-    podm = pytest.importorskip("podm.metrics", reason="pip install object-detection-metrics")
+    from podm import metrics as podm
+
     generator = np.random.default_rng(1)
     meter, truths, answers = VOCDetection(3), [], []
     for image in range(40):
@@ -210,4 +231,5 @@ def test_few_shots_are_told_by_draw() -> None:
     result = few_shot(features, labels, 2, draws=3)
     assert result.accuracies["knn"] == [1.0, 1.0, 1.0]
     assert len(result.accuracies["linear"]) == 3
+    assert result.accuracies["svm"] == [1.0, 1.0, 1.0]
     assert result.median("knn") == 1.0

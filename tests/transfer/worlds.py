@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -68,4 +69,21 @@ def write_folders(root: Path, per_class: int = 4) -> Path:
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"image_{number:04d}.jpg", quality=95)
+    return root
+
+
+def write_coco(root: Path, count: int = 8) -> Path:
+    """train2017 with its annotations."""
+    (root / "annotations").mkdir(parents=True)
+    (root / "train2017").mkdir()
+    images, annotations = [], []
+    for number in range(count):
+        pixels, _, name, _ = scene(number)
+        Image.fromarray(pixels).save(root / "train2017" / f"{number}.jpg", quality=95)
+        images.append({"id": number, "file_name": f"{number}.jpg"})
+        annotations.append({"image_id": number, "category_id": list(COLOURS).index(name)})
+    categories = [{"id": number, "name": name} for number, name in enumerate(COLOURS)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    file = root / "annotations" / "instances_train2017.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
     return root

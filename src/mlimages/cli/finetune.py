@@ -54,12 +54,13 @@ def finetune(
     import logging
 
     from mlimages.cli.transfer import describe
+    from mlimages.training.distribution import is_first_process
     from mlimages.transfer import own
 
     changes = (*set, f"hardware.device={dumps(device)}")
     planned = own.plan(backbone, data, changes, photos, skip_missing, separator)
-    for line in planned.choices:
+    for line in planned.choices if is_first_process() else ():
         logging.getLogger(__name__).info("%s", line)
     result = own.finetune(planned, out, resume)
-    report = {**vars(result), "choices": planned.choices}
-    emit(report, json, "\n".join([*planned.choices, *describe(result)]))
+    if is_first_process():
+        emit({**vars(result), "choices": planned.choices}, json, "\n".join(describe(result)))

@@ -65,11 +65,13 @@ def transfer(
     if dry_run:
         _dry_run(chosen, photos, json)
         return
+    from mlimages.training.distribution import is_first_process
     from mlimages.transfer import loop
 
     assert out is not None
     result = loop.transfer(chosen, photos, out, resume)
-    emit(result, json, "\n".join(describe(result)))
+    if is_first_process():
+        emit(result, json, "\n".join(describe(result)))
 
 
 def describe(result: TransferResult) -> list[str]:
@@ -105,7 +107,8 @@ def schedule_lines(recipe: TransferRecipe, images: int) -> list[str]:
 
 
 def _dry_run(recipe: TransferRecipe, photos: Any, json: bool) -> None:
-    from mlimages.transfer.loop import measure_cost
+    from mlimages.training.distribution import is_first_process
+    from mlimages.transfer.cost import measure_cost
 
     cost = measure_cost(recipe, photos)
     plan = schedule_lines(recipe, len(photos.train))
@@ -121,11 +124,12 @@ def _dry_run(recipe: TransferRecipe, photos: Any, json: bool) -> None:
         f"{recipe.name}: {recipe.description}",
         *(f"data: {line}" for line in photos.lines),
         *(f"schedule: {line}" for line in plan),
-        f"cost: {cost.seconds_per_step:.2f} s an update on {cost.device}, measured; "
-        f"{cost.hours:,.2f} hours for all {cost.steps:,}, without tests",
+        f"cost: {cost.seconds_per_step:.2f} s an update on {cost.processes} x {cost.device}, "
+        f"measured; {cost.hours:,.2f} hours for all {cost.steps:,}, without tests",
         f"expected: {recipe.expected or 'nothing is published for this'}",
     ]
-    emit(report, json, "\n".join(text))
+    if is_first_process():
+        emit(report, json, "\n".join(text))
 
 
 def _probe(recipe: TransferRecipe, data: Path, json: bool) -> None:

@@ -22,7 +22,8 @@ class BatchNormGroups:
     """The batch normalisations of a network while it is trained.
 
     Args:
-        network: has any modules; those that keep running statistics take part.
+        network: has any modules; those that keep running statistics and are in training mode take
+            part.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -31,7 +32,7 @@ class BatchNormGroups:
         self._norms = [
             module
             for module in network.modules()
-            if isinstance(module, kind) and module.running_mean is not None
+            if isinstance(module, kind) and module.running_mean is not None and module.training
         ]
         self._momenta = [norm.momentum or 0.0 for norm in self._norms]
         self._sums = [torch.zeros_like(tensor) for tensor in self._statistics()]
@@ -108,22 +109,3 @@ class BatchNormGroups:
             for tensor, whole in zip(self._sums, flat.split(lengths), strict=True):
                 tensor.copy_(whole)
         torch._foreach_div_(self._sums, groups)
-
-
-@contextmanager
-def running_statistics_once(network: nn.Module, parts: int) -> Iterator[None]:
-    """Inside, `parts` forward passes move the running statistics as far as one pass does outside.
-
-    For networks whose batches are not cut into groups of a fixed size. A pass keeps the share 1 - m
-    of the statistics, so each of k passes must keep (1 - m) ** (1 / k).
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum or 0.0 for norm in norms]
-    try:
-        if parts > 1:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = 1 - (1 - momentum) ** (1 / parts)
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

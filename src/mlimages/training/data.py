@@ -25,7 +25,7 @@ from mlimages.losses.targets import SparseTargets
 from mlimages.selection import Selection
 from mlimages.training.dataset import Batch, Keys, ShardDataset, collate
 from mlimages.training.distribution import Ranks
-from mlimages.training.division import Division, lane_places
+from mlimages.training.division import Division, check_lanes, lane_places
 from mlimages.training.recipe import Recipe
 from mlimages.training.tags import TagMatrix
 from mlimages.training.threads import image_threads
@@ -122,7 +122,9 @@ class TrainingData:
             settings.read_seconds,
         )
         self.order = self.dataset.order(recipe.seed, settings.lanes, settings.window or None)
-        self.division = Division.of(settings, self.ranks)
+        check_lanes(settings.lanes, self.ranks)
+        batch, group = settings.batch_size, settings.batch_norm_group
+        self.division = Division.of(batch, group, self.ranks, settings.micro_batch)
         self._lane_places = lane_places(settings.lanes)
         self.broken = BrokenImages(math.ceil(settings.broken_limit * len(selection)))
 

@@ -46,6 +46,10 @@ class Ranks:
         """Whether this process writes the run's files and speaks to the user."""
         return self.rank == 0
 
+    def portion(self, number: int) -> range:
+        """This rank's share of things in a row, such that the ranks' shares follow each other."""
+        return range(number * self.rank // self.size, number * (self.rank + 1) // self.size)
+
     def sum_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """Replace a tensor on `device` by the sum of everyone's, and return it."""
         if self.size > 1:

@@ -16,7 +16,6 @@ import numpy as np
 
 from mlimages.errors import RecipeError
 from mlimages.training.distribution import Ranks
-from mlimages.training.settings import DataSettings
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,18 @@ class Division:
     passes: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, settings: DataSettings, ranks: Ranks) -> Division:
-        """Divide the recipe's batches.
+    def of(cls, batch: int, largest: int, ranks: Ranks, micro_batch: int = 0) -> Division:
+        """Divide the batches of a run.
+
+        Args:
+            batch: images an update.
+            largest: images of a group, at most.
+            ranks: that share the groups.
+            micro_batch: images that a forward pass has room for; 0: one group.
 
         Raises:
-            RecipeError: the ranks do not divide the lanes, or there are more of them than groups.
+            RecipeError: there are more ranks than groups.
         """
-        batch, largest = settings.batch_size, settings.batch_norm_group
-        if settings.lanes % ranks.size:
-            more = ranks.size > settings.lanes
-            raise RecipeError(
-                f"{ranks.size} processes",
-                f"are more than the {settings.lanes} lanes of the data order"
-                if more
-                else f"do not divide the {settings.lanes} lanes of the data order",
-                "start another number of them, or set data.lanes in a new folder",
-            )
         # Equal groups of at least two images: one alone would have no batch statistics.
         groups = max(1, min(math.ceil(batch / largest), batch // 2))
         if ranks.size > groups:
@@ -61,9 +56,20 @@ class Division:
         bounds = np.linspace(0, batch, groups + 1).astype(int)
         first, last = (groups * (ranks.rank + more) // ranks.size for more in (0, 1))
         sizes = np.diff(bounds)[first:last].tolist()
-        a_pass = max(1, settings.micro_batch // math.ceil(batch / groups))
+        a_pass = max(1, micro_batch // math.ceil(batch / groups))
         passes = tuple(tuple(sizes[i : i + a_pass]) for i in range(0, len(sizes), a_pass))
         return cls(groups, slice(int(bounds[first]), int(bounds[last])), passes)
+
+
+def check_lanes(lanes: int, ranks: Ranks) -> None:
+    """Raise RecipeError when the ranks do not divide the lanes."""
+    if lanes % ranks.size:
+        problem = "are more than" if ranks.size > lanes else "do not divide"
+        raise RecipeError(
+            f"{ranks.size} processes",
+            f"{problem} the {lanes} lanes of the data order",
+            "start another number of them, or set data.lanes in a new folder",
+        )
 
 
 def lane_places(lanes: int) -> np.ndarray:

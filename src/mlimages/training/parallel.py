@@ -36,13 +36,28 @@ def parallel(network: TagNetwork, ranks: Ranks, settings: HardwareSettings) -> n
         network.compile()  # in place: the names of its weights stay
     if ranks.size == 1:
         return network
+    return connected(network, ranks, settings, _has_unused_parameters(network, ranks))
+
+
+def connected(
+    network: nn.Module, ranks: Ranks, settings: HardwareSettings, unused: bool
+) -> DistributedDataParallel:
+    """DistributedDataParallel around a network whose buffers batch_norm.py keeps equal.
+
+    Args:
+        network: on the ranks' device.
+        ranks: more than one.
+        settings: of the recipe.
+        unused: whether there are weights that the output does not depend on. To look for them in
+            every step takes time, and not to look makes the exchange fail.
+    """
     buffers: dict[str, Any] = {BUFFERS: False}  # are averaged once a step, see batch_norm.py
     wrapped = DistributedDataParallel(
         network,
         device_ids=[ranks.device] if ranks.device.type == "cuda" else None,
         **buffers,
         gradient_as_bucket_view=True,
-        find_unused_parameters=_has_unused_parameters(network, ranks),
+        find_unused_parameters=unused,
     )
     if settings.compression != "none":
         wrapped.register_comm_hook(None, COMPRESSIONS[settings.compression])
@@ -57,15 +72,17 @@ def gradients_exchanged(network: nn.Module, now: bool) -> AbstractContextManager
 
 
 def _has_unused_parameters(network: TagNetwork, ranks: Ranks) -> bool:
-    """Whether there are weights behind what is used, as timm's networks may have.
-
-    To look for them in every step takes time, and not to look makes the exchange fail.
-    """
+    """Whether there are weights behind what is used, as timm's networks may have."""
     if not isinstance(network.config.backbone, TimmConfig):
         return False
     size, was_training = network.config.backbone.image_size, network.training
     images = torch.zeros(2, 3, size, size, device=ranks.device)
     output = network.eval()(images).sum()  # evaluation leaves the running statistics alone
     network.train(was_training)
+    return leaves_weights_out(network, output)
+
+
+def leaves_weights_out(network: nn.Module, output: torch.Tensor) -> bool:
+    """Whether a number that the network gave does not depend on some of the weights that learn."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     return None in torch.autograd.grad(output, weights, allow_unused=True)

@@ -183,14 +183,22 @@ def open_run(
 
 @contextmanager
 def open_on_all(
-    path: Path, recipe: Recipe | None, resume: bool, ranks: Ranks
-) -> Iterator[RunFolder]:
+    path: Path,
+    recipe: R | None,
+    resume: bool,
+    ranks: Ranks,
+    kind: type[R] = Recipe,  # type: ignore[assignment]
+) -> Iterator[RunFolder[R]]:
     """`open_run` by the first rank, for all of them; its errors end all."""
     with ExitStack() as stack:
         opened = ranks.together(
-            lambda: stack.enter_context(open_run(path, recipe, resume)) if ranks.is_first else None
+            lambda: (
+                stack.enter_context(open_run(path, recipe, resume, kind))
+                if ranks.is_first
+                else None
+            )
         )
-        agreed = ranks.share(opened.recipe if opened else Recipe())
+        agreed = ranks.share(opened.recipe if opened else kind())
         yield opened or RunFolder(path, agreed, writes=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlimages.transfer.recipe import TransferRecipe, find_transfer_recipe
 from mlimages.transfer.tasks.classification import describe_classes
 
 RECIPE = "own"
+LEAST_UPDATES = 100  # fewer would leave the head where it started
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,22 @@ def plan(
     wordnet = not describe_classes(train.classes)[0]["key"].startswith("own:")
     kind = "WordNet ids" if wordnet else "your own"
     counts = train.tags.sum(0)
+    epochs = _epochs(recipe.override(*changes), len(train))
+    lengthened = not any(change.startswith("schedule.epochs") for change in changes)
+    lengthened = lengthened and epochs > recipe.schedule.epochs
+    if lengthened:
+        chosen.append(f"schedule.epochs={epochs}")
     choices = [
         f"{len(train):,} photos to learn from, {len(test):,} held out to test on",
         f"{len(train.classes):,} categories ({kind}), {int(counts.min()):,} to "
         f"{int(counts.max()):,} photos each",
         f"{reason}; a linear head on {backbone}",
     ]
+    if lengthened:
+        choices.append(
+            f"{epochs:,} epochs in place of {recipe.schedule.epochs:g}, as the photos are few; "
+            "change it with --set schedule.epochs=N"
+        )
     if missing:
         choices.append(f"{missing:,} rows were left out: no photo")
     named = recipe.override(*chosen, f"model.backbone={dumps(backbone)}", *changes)
@@ -85,6 +97,11 @@ def finetune(own: OwnLabels, out: Path | str, resume: bool = False) -> TransferR
         As `loop.transfer`.
     """
     return transfer(own.recipe, own.photos, out, resume)
+
+
+def _epochs(recipe: TransferRecipe, images: int) -> int:
+    """How often all photos have to be seen for LEAST_UPDATES."""
+    return math.ceil(LEAST_UPDATES * recipe.data.batch_size / images)
 
 
 def _labelled(photos: TaggedPhotos) -> LabelledPhotos:

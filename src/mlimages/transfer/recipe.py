@@ -85,8 +85,9 @@ class TransferData(Section):
     """How many epochs those are."""
     batch_size: int = 32
     """Photos an update."""
-    micro_batch: int = 0
-    """Photos a forward pass, to fit memory. 0: the whole batch."""
+    batch_norm_group: int = 32
+    """Photos a forward pass, normalised together, at most. Processes share the groups of a batch;
+    a detector's and a segmenter's loss is a mean over each."""
     workers: int = 2
     """Threads that read, decode and augment; the result does not depend on them."""
 
@@ -94,7 +95,7 @@ class TransferData(Section):
         self.expect("size", 16 <= self.size <= 4096, "16 to 4096")
         self.expect("late_size", self.late_size == 0 or 16 <= self.late_size <= 4096, "16 to 4096")
         self.expect("batch_size", 1 <= self.batch_size <= 1 << 17, "1 to 131072")
-        self.expect("micro_batch", 0 <= self.micro_batch <= self.batch_size, "0 to the batch size")
+        self.expect("batch_norm_group", self.batch_norm_group >= 2, "2 or more")
         self.expect("images_per_class", self.images_per_class >= 1, "1 or more")
         self.expect("folds", self.folds == 0 or self.folds >= 2, "0, or 2 or more")
         self.expect("fold", 0 <= self.fold < max(1, self.folds), "0 up to data.folds - 1")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from mlimages.progress import track
+from mlimages.training.distribution import Ranks
 from mlimages.transfer.backbones import LoadedBackbone, fix_norms, freeze, frozen_modules
 from mlimages.transfer.datasets.records import Photos
 from mlimages.transfer.recipe import TransferRecipe
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,9 @@ class Task(Protocol):
     def loss(self, samples: list[Any], indices: list[int], step: int) -> torch.Tensor:
         """The mean loss of what `load` gave for these photos."""
 
-    def evaluate(self) -> Evaluation:
-        """Measure the network as it is; it must be in evaluation mode."""
+    def evaluate(self, ranks: Ranks) -> Evaluation:
+        """Measure the network as it is, in evaluation mode; ranks share the photos, and each knows
+        the whole answer."""
 
     def picture(self, index: int) -> np.ndarray:
         """Test photo with truth and answer drawn on it, RGB uint8; in evaluation mode."""
@@ -89,6 +95,21 @@ class BackboneTask:
         fix_norms(self._frozen, affine=False)
         if self.recipe.model.norms == "fixed":
             fix_norms([self.backbone.module], affine=True)
+
+
+def measured(count: int, ranks: Ranks, measure: Callable[[int], T], what: str = "") -> list[T]:
+    """What `measure` finds for each of the numbers 0 to count - 1, of which every rank does a part.
+
+    Args:
+        count: of test photos, or batches of them.
+        ranks: call this together.
+        measure: gives something that can be pickled.
+        what: for the progress bar.
+    """
+    numbers = ranks.portion(count)
+    shown = track(numbers, f"testing {what}".strip()) if ranks.is_first else numbers
+    own = ranks.together(lambda: [measure(number) for number in shown])
+    return [found for part in ranks.collect(own) for found in part]
 
 
 def scaled(images: np.ndarray, device: torch.device) -> torch.Tensor:

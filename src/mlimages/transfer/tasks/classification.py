@@ -7,6 +7,8 @@ scikit-learn's; the scores of several crops and sizes are averaged as probabilit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,13 @@ from mlimages.images.augmentation import draw
 from mlimages.images.random_numbers import sample_generator
 from mlimages.images.views import evaluation_image, train_view
 from mlimages.models.network import NetworkConfig, TagNetwork
-from mlimages.progress import track
 from mlimages.taxonomy.wordnet import is_wnid, wordnet
+from mlimages.training.distribution import Ranks
 from mlimages.training.state import describe_network
 from mlimages.transfer.backbones import LoadedBackbone
 from mlimages.transfer.datasets.records import LabelledPhotos, TaggedPhotos
 from mlimages.transfer.recipe import TransferRecipe
-from mlimages.transfer.tasks.base import BackboneTask, Evaluation, scaled
+from mlimages.transfer.tasks.base import BackboneTask, Evaluation, measured, scaled
 from mlimages.transfer.views import named_photo, read_bytes, read_photo, ten_crops
 
 GAMMA, CLIP = 4.0, 0.05  # of the asymmetric loss (Ridnik et al., ICCV 2021), positives with 1
@@ -54,6 +56,8 @@ class Classification(BackboneTask):
             config = NetworkConfig(backbone.config, recipe.model.head)
             self.network = TagNetwork(config, len(train.classes))
         self.network.backbone = backbone.module
+        if isinstance(train, TaggedPhotos):
+            self.network.head.start_at_prior(_frequencies(train.tags))
 
     def describe(self) -> dict[str, Any]:
         """See `Task`: model.json as of pretraining, so that all commands take the result."""
@@ -88,11 +92,11 @@ class Classification(BackboneTask):
             return F.cross_entropy(logits, target, label_smoothing=settings.label_smoothing)
         return tag_loss(logits, target, settings.name == "asymmetric")
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, ranks: Ranks) -> Evaluation:
         """See `Task`."""
         settings = self.recipe.evaluation
         sizes = settings.sizes or (self.recipe.data.late_size or self.recipe.data.size,)
-        scores = {size: self._scores(size) for size in sizes}
+        scores = {size: self._scores(size, ranks) for size in sizes}
         if len(sizes) > 1:
             scores[0] = np.mean(list(scores.values()), axis=0)
         return self._single(scores) if self.single else self._several(scores)
@@ -101,25 +105,30 @@ class Classification(BackboneTask):
         """See `Task`."""
         return read_photo(self.test.paths[index])
 
-    @torch.inference_mode()
-    def _scores(self, size: int) -> np.ndarray:
+    def _scores(self, size: int, ranks: Ranks) -> np.ndarray:
         """Probabilities [photos, classes], means over the crops."""
         settings = self.recipe.evaluation
-        rows = []
         photos = max(1, settings.batch_size // settings.crops)
-        starts = range(0, len(self.test), photos)
-        for start in track(starts, f"testing at {size}", unit="batches"):
-            crops = []
-            for path in self.test.paths[start : start + photos]:
-                image = read_photo(path)
-                if settings.crops == 10:
-                    crops.append(ten_crops(image, size, settings.crop_fraction))
-                else:
-                    crops.append(evaluation_image(image, size, settings.crop_fraction)[None])
-            logits = self.network(scaled(np.concatenate(crops), self.device)).float()
-            shares = logits.softmax(1) if self.single else logits.sigmoid()
-            rows.append(shares.unflatten(0, (-1, settings.crops)).mean(1).cpu().numpy())
-        return np.concatenate(rows)
+
+        def measure(batch: int) -> np.ndarray:
+            return self.probabilities(self.test.paths[batch * photos :][:photos], size)
+
+        batches = -(-len(self.test) // photos)
+        return np.concatenate(measured(batches, ranks, measure, f"at {size}"))
+
+    @torch.inference_mode()
+    def probabilities(self, paths: Sequence[Path], size: int) -> np.ndarray:
+        """Probabilities [photos, classes] of some photos, means over the crops."""
+        settings, crops = self.recipe.evaluation, []
+        for path in paths:
+            image = read_photo(path)
+            if settings.crops == 10:
+                crops.append(ten_crops(image, size, settings.crop_fraction))
+            else:
+                crops.append(evaluation_image(image, size, settings.crop_fraction)[None])
+        logits = self.network(scaled(np.concatenate(crops), self.device)).float()
+        shares = logits.softmax(1) if self.single else logits.sigmoid()
+        return shares.unflatten(0, (-1, settings.crops)).mean(1).cpu().numpy()
 
     def _single(self, scores: dict[int, np.ndarray]) -> Evaluation:
         assert isinstance(self.test, LabelledPhotos)
@@ -231,6 +240,12 @@ def describe_classes(classes: tuple[str, ...]) -> list[dict[str, Any]]:
             for key in classes
         ]
     return [{"key": f"own:{name}", "name": name, "parents": []} for name in classes]
+
+
+def _frequencies(tags: np.ndarray) -> torch.Tensor:
+    """Share of the photos with each tag, of those that it is judged on; never quite 0 or 1."""
+    present, judged = np.nansum(tags, axis=0), (~np.isnan(tags)).sum(0)
+    return torch.from_numpy((present + 0.5) / (judged + 1)).float()
 
 
 def _answers(photos: LabelledPhotos | TaggedPhotos) -> np.ndarray:

@@ -16,11 +16,11 @@ from torchvision.ops import batched_nms
 from mlimages.images.random_numbers import sample_generator
 from mlimages.metrics.detection import VOCDetection
 from mlimages.models.detector import Detector
-from mlimages.progress import track
+from mlimages.training.distribution import Ranks
 from mlimages.transfer.backbones import LoadedBackbone
 from mlimages.transfer.datasets.records import BoxedPhotos
 from mlimages.transfer.recipe import TransferRecipe
-from mlimages.transfer.tasks.base import BackboneTask, Evaluation
+from mlimages.transfer.tasks.base import BackboneTask, Evaluation, measured
 from mlimages.transfer.views import mirrored_boxes, read_photo
 
 # From edges (torchvision's) to VOC's pixels: counted from 1, both ends inside.
@@ -90,19 +90,20 @@ class Detection(BackboneTask):
         losses = self.network(images, targets)
         return torch.stack(list(losses.values())).sum()
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, ranks: Ranks) -> Evaluation:
         """See `Task`."""
-        meter = VOCDetection(len(self.test.classes))
-        images, everything = [], []
-        for index in track(range(len(self.test)), "testing", unit="photos"):
-            found = self.detect(read_photo(self.test.paths[index]))
+        meter, paths = VOCDetection(len(self.test.classes)), self.test.paths
+        everything = measured(
+            len(paths), ranks, lambda index: self.detect(read_photo(paths[index]))
+        )
+        images = []
+        for index, found in enumerate(everything):
             truth = self.test.boxes[index], self.test.labels[index], self.test.difficult[index]
             meter.update(*found, *truth)
-            everything.append(found)
             boxes, scores, labels = found
             images.append(
                 {
-                    "image": self.test.paths[index].name,
+                    "image": paths[index].name,
                     "score": _photo_score(found, *truth),
                     "boxes": np.round(boxes.astype(float), 1).tolist(),
                     "scores": np.round(scores.astype(float), 5).tolist(),

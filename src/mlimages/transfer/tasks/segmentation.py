@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from mlimages.errors import RecipeError
 from mlimages.metrics.segmentation import VOID, Segmentation
 from mlimages.models.segmenter import Segmenter
-from mlimages.progress import track
+from mlimages.training.distribution import Ranks
 from mlimages.transfer.backbones import LoadedBackbone
 from mlimages.transfer.datasets.records import MaskedPhotos
 from mlimages.transfer.recipe import TransferRecipe
-from mlimages.transfer.tasks.base import BackboneTask, Evaluation, scaled
+from mlimages.transfer.tasks.base import BackboneTask, Evaluation, measured, scaled
 from mlimages.transfer.views import read_photo, segmentation_view, smaller
 
 BLEND = 0.6  # of a class's colour over the photo
@@ -34,7 +34,7 @@ class SegmentationTask(BackboneTask):
         test: MaskedPhotos,
     ) -> None:
         super().__init__(recipe, backbone)
-        if recipe.data.batch_size < 2 or recipe.data.micro_batch == 1:
+        if recipe.data.batch_size < 2:
             cause = "one photo alone has no batch statistics"
             raise RecipeError("data.batch_size", cause, "use 2 or more")
         self.train, self.test = train, test
@@ -65,16 +65,12 @@ class SegmentationTask(BackboneTask):
         losses = F.cross_entropy(scores.float(), masks, ignore_index=VOID, reduction="sum")
         return losses / known
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, ranks: Ranks) -> Evaluation:
         """See `Task`."""
         meter = Segmentation(len(self.test.classes))
         images = []
-        for index in track(range(len(self.test)), "testing", unit="photos"):
-            truth = self.test.mask(index)
-            found = self.segment(read_photo(self.test.paths[index]))
-            before = meter.confusion.copy()
-            meter.update(found, truth)
-            own = meter.confusion - before
+        for index, own in enumerate(measured(len(self.test), ranks, self._confusion)):
+            meter.confusion += own
             right, there, answered = np.diag(own), own.sum(1), own.sum(0)
             union = there + answered - right
             images.append(
@@ -99,6 +95,12 @@ class SegmentationTask(BackboneTask):
             )
         }
         return Evaluation("mIoU", measures, per_class, images)
+
+    def _confusion(self, index: int) -> np.ndarray:
+        """Pixels of one test photo, int64 [true class, found class]."""
+        meter = Segmentation(len(self.test.classes))
+        meter.update(self.segment(read_photo(self.test.paths[index])), self.test.mask(index))
+        return meter.confusion
 
     @torch.inference_mode()
     def segment(self, image: np.ndarray) -> np.ndarray:
