@@ -28,10 +28,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from mlimages.losses.base import TagLoss
 from mlimages.losses.columns import ColumnCrossEntropy
-from mlimages.losses.targets import SparseTargets
+from mlimages.losses.targets import UNKNOWN, SparseTargets
 
 POSITIVE_FLOOR = 0.01
 NEGATIVE_FLOOR = {"paper": 0.01, "code": 0.001}
