@@ -61,7 +61,14 @@ from mlimages.labels.streams import Readings
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport
-from mlimages.selection import Part, Selection, select, single_label_images
+from mlimages.selection import (
+    KnownAbsences,
+    Part,
+    Selection,
+    known_absences,
+    select,
+    single_label_images,
+)
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
@@ -237,6 +244,12 @@ class Database:
         """
         _ = self.rules
         return select(self.store, split, part, packed)
+
+    def absences(self, selection: Selection) -> KnownAbsences:
+        """What is known not to be in chosen images: said of them, or left unsaid by a source that
+        names all of a category's images. Everything else without a tag is unknown.
+        """
+        return known_absences(self.store, selection.rows)
 
     def single_label_rows(self) -> np.ndarray:
         """bool [images]: whether only single-label sources annotated the image."""

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mlimages.errors import DatabaseError, InputError
-from mlimages.labels.absences import single_label_rows
+from mlimages.labels.absences import silences, single_label_rows, verified_absences
 from mlimages.labels.lookup import left_out
-from mlimages.labels.sparse import expand
+from mlimages.labels.sparse import categories_of, contains, expand, rows_of
 from mlimages.labels.tags import compressed
 from mlimages.store import Store
 
@@ -36,6 +36,55 @@ class Selection:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True)
+class KnownAbsences:
+    """What sources say is not in some images; whatever has neither a tag nor this is unknown.
+
+    Absences are here as they were said: what lies below them in the hierarchy is absent, too.
+
+    Attributes:
+        indptr: int64 [n + 1]; absences that were said of image i are at indptr[i]:indptr[i + 1].
+        categories: int32 [absences], vocabulary indices.
+        groups: int32 [n], which of the `closed` sets holds for each image.
+        closed: int32 arrays; the categories that an image's exhaustive sources would have named.
+    """
+
+    indptr: np.ndarray
+    categories: np.ndarray
+    groups: np.ndarray
+    closed: tuple[np.ndarray, ...]
+
+
+def known_absences(store: Store, rows: np.ndarray) -> KnownAbsences:
+    """What is known to be absent from the images of some rows, ascending; see `Database`."""
+    size, sources = store.manifest.partition_rows, store.table("sources")
+    counts = np.zeros(len(rows), np.int64)
+    groups = np.zeros(len(rows), np.int32)
+    denied = ~pc.field("present")
+    said, sets = [np.empty(0, np.int32)], {(): 0}
+    for partition in store.partitions():
+        first, last = np.searchsorted(rows, (partition * size, (partition + 1) * size))
+        if first == last:
+            continue
+        local = rows[first:last] - partition * size
+        groups_here, exhaustive = silences(store.table("images", ["sources"], partition), sources)
+        owners, members = rows_of(exhaustive), categories_of(exhaustive)
+        for group in np.unique(groups_here[local]):
+            closed = tuple(members[owners == group].tolist())
+            number = sets.setdefault(closed, len(sets))
+            groups[first:last][groups_here[local] == group] = number
+        keys = verified_absences(
+            store.table("facts", ["row", "category", "present"], partition, denied)
+        )
+        keys = keys[contains(rows[first:last], rows_of(keys))]
+        place = np.searchsorted(rows, rows_of(keys))
+        counts += np.bincount(place, minlength=len(rows))
+        said.append(categories_of(keys))
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    closed_sets = tuple(np.array(members, np.int32) for members in sets)
+    return KnownAbsences(indptr, np.concatenate(said), groups, closed_sets)
 
 
 def select(store: Store, split: str | None, part: Part, packed: bool) -> Selection:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mlimages.errors import InputError
 from mlimages.images.decoding import decode
+from mlimages.selection import KnownAbsences
 from mlimages.taxonomy.hierarchy import Hierarchy
 from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
@@ -91,6 +92,14 @@ class FakeDatabase:
         categories = np.array([c for t in tags for c in t], dtype=np.int32)
         confidences = np.where(categories == 3, 0.9, 1.0).astype(np.float32)
         return FakeSelection(rows, indptr, categories, confidences)
+
+    def absences(self, selection: FakeSelection) -> KnownAbsences:
+        """Some images are said to have no blue; a source names all reds of the odd rows."""
+        said = [[3] if row % 7 == 0 and row % 5 else [] for row in selection.rows.tolist()]
+        indptr = np.concatenate([[0], np.cumsum([len(absent) for absent in said])])
+        categories = np.array([c for absent in said for c in absent], dtype=np.int32)
+        closed = (np.empty(0, np.int32), np.array([1], np.int32))
+        return KnownAbsences(indptr, categories, (selection.rows % 2).astype(np.int32), closed)
 
     def reader(self, cache: object = None) -> FakeReader:
         return self.fake_reader

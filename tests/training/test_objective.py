@@ -35,10 +35,10 @@ def test_every_loss_trains(name, hierarchical, tmp_path):
     assert whole.step > 1
 
 
-def test_losses_that_know_what_silence_means_refuse_to_ignore_it():
+@pytest.mark.parametrize("name", ["semantic-softmax", "selective"])
+def test_losses_that_decide_themselves_what_to_leave_out_refuse_to_ignore(name):
     with pytest.raises(RecipeError, match=r"loss\.unknown"):
-        tiny_recipe("loss.name=paper", "loss.unknown=ignore")
-    assert tiny_recipe("loss.name=bce", "loss.unknown=ignore").loss.unknown == "ignore"
+        tiny_recipe(f"loss.name={name}", "loss.unknown=ignore")
 
 
 def test_the_hierarchy_is_cut_to_the_outputs():

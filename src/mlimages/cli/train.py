@@ -41,7 +41,7 @@ def train(
 
     Args:
         out: Folder of the run.
-        recipe: Name of a recipe (paper, released, photos, photos-bce, scenes) or a .toml file.
+        recipe: Name of a recipe (paper, released, modern, photos, scenes) or a .toml file.
         set: Settings that differ from the recipe, such as optimizer.learning_rate=0.02.
         split: Split to train on; the recipe's when left out ("train").
         subset: Images of multi-label sources, of single-label sources, or all.
@@ -117,7 +117,8 @@ def _estimate_text(expected: RunEstimate) -> list[str]:
         f"{expected.recipe}: {expected.steps:,} updates, {expected.epochs:g} epochs of "
         f"{expected.images:,} images, {expected.categories:,} categories, "
         f"{expected.parameters:,} weights",
-        f"{expected.step_seconds:.3g} s an update (median of {expected.measured_steps}; "
+        f"{expected.step_seconds:.3g} s an update (from {expected.measured_steps} of "
+        f"{expected.measured_images:,} images; "
         f"{expected.processes} x {expected.device}): {expected.hours:.2f} hours without evaluation",
         f"checkpoints: {expected.checkpoint_bytes / 1e6:,.1f} MB each, "
         f"{expected.storage_bytes / 1e6:,.1f} MB at most",

@@ -4,7 +4,7 @@ With p = sigmoid(x) and q = max(p - clip, 0), the terms of a category are
 
     positive   z  (1 - p)^gamma_positive (-log p)
     negative   (1 - z) q^gamma_negative  (-log(1 - q))     stated: an entry of value below 1
-    unknown    q^gamma_unknown (-log(1 - q))               no entry, unless they are to be ignored
+    unknown    w q^gamma_unknown (-log(1 - q))             no entry; w is 0 where they are ignored
 
 so that, by its settings, one class is several published losses:
 
@@ -48,6 +48,7 @@ class AsymmetricSettings:
         prior_ignored: with "selective", unknown categories of a larger share of the training images
             are ignored.
         differentiate_weight: whether the powers have a gradient (focal loss) or are constants.
+        unknown_weight: w, of unknown categories that are not ignored.
     """
 
     gamma_positive: float = 1.0
@@ -58,6 +59,7 @@ class AsymmetricSettings:
     likely_ignored: int = 5
     prior_ignored: float = 0.5
     differentiate_weight: bool = False
+    unknown_weight: float = 1.0
 
 
 class AsymmetricLoss(SummedLoss):
@@ -99,13 +101,15 @@ class AsymmetricLoss(SummedLoss):
         positive = positive_term(tagged, s.gamma_positive, detach)
         negative = negative_term(tagged, s.gamma_negative, s.clip, detach)
         entries = torch.where(z == UNKNOWN, 0.0, z * positive + (1 - z) * negative)
+        if targets.weights is not None:
+            entries = entries * targets.weights.to(x.dtype)
         if s.unknown == "ignore":
             return self._sum(entries, columns)
         silent = negative_term(x, s.gamma_unknown, s.clip, detach)
         silent = silent.masked_fill(self._left_out(x, targets), 0.0)
         if self.weights is not None:
             silent = silent * self.weights.to(x.dtype)
-        return silent.sum() + self._sum(entries, columns)
+        return s.unknown_weight * silent.sum() + self._sum(entries, columns)
 
     def _left_out(self, x: torch.Tensor, targets: SparseTargets) -> torch.Tensor:
         """bool [B, num_classes]: entries, which have terms of their own, and ignored categories."""

@@ -13,7 +13,7 @@ class BinaryCrossEntropy(SummedLoss):
     """-z log p - (1 - z) log(1 - p) with p = sigmoid(x); the mean over images.
 
     As softplus(x) - z x this needs the tags only where there are some. Categories without an entry
-    count as absent; where they are unknown see `losses.asymmetric`.
+    count as absent; where they are unknown, or entries have weights, see `losses.asymmetric`.
     """
 
     def total(self, x: torch.Tensor, targets: SparseTargets) -> torch.Tensor:

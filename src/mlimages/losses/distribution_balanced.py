@@ -34,6 +34,8 @@ class DistributionBalancedLoss(SummedLoss):
         alpha, beta, mu: of the rebalanced weight.
         negative_scale: lambda.
         head_start: kappa.
+        unknown_weight: factor on the terms of categories without an entry: 1 takes them as absent,
+            0 leaves them out.
     """
 
     inverse: torch.Tensor
@@ -49,10 +51,11 @@ class DistributionBalancedLoss(SummedLoss):
         mu: float = 0.3,
         negative_scale: float = 5.0,
         head_start: float = 0.05,
+        unknown_weight: float = 1.0,
     ) -> None:
         super().__init__(len(frequencies), reduction)
         self.alpha, self.beta, self.mu = alpha, beta, mu
-        self.negative_scale = negative_scale
+        self.negative_scale, self.unknown_weight = negative_scale, unknown_weight
         counts = np.clip(frequencies, 1, None).astype(np.float64)
         prior = counts / (num_images + 1)  # one image more keeps the logarithm finite
         shift = head_start * np.log(prior / (1 - prior)) / negative_scale
@@ -64,13 +67,17 @@ class DistributionBalancedLoss(SummedLoss):
         rows, columns, z = targets.rows, targets.indices, targets.values.to(x.dtype)
         x = x + self.shift.to(x.dtype)
         weights = self._weights(targets, x)
-        silent = weights * self._negative(x)
         tagged = x[rows, columns]
         entries = weights[rows, columns] * (
             z * F.softplus(-tagged) + (1 - z) * self._negative(tagged)
         )
         entries = torch.where(z == UNKNOWN, 0.0, entries)
-        return silent.sum() + (entries - silent[rows, columns]).sum()
+        if targets.weights is not None:
+            entries = entries * targets.weights.to(x.dtype)
+        if self.unknown_weight == 0:
+            return entries.sum()
+        silent = (weights * self._negative(x)).index_put((rows, columns), x.new_zeros(()))
+        return self.unknown_weight * silent.sum() + entries.sum()
 
     def _negative(self, x: torch.Tensor) -> torch.Tensor:
         return F.softplus(self.negative_scale * x) / self.negative_scale

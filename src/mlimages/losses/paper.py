@@ -17,6 +17,9 @@ the negatives of category j.
 The two variants differ for absent categories. "paper": t counts every batch without j, and the
 floor is 0.01. "code" is what was released (`train.py`): t counts only the batches in which j was
 among those kept, and the floor is 0.001 (where the logarithm is not above 0.01).
+
+Both take categories of which nothing is said as absent. With another `unknown_weight` w, ce_ij of
+those is w softplus(x); 0 leaves them out. Their r_j is that of a category absent from the batch.
 """
 
 from __future__ import annotations
@@ -25,10 +28,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from mlimages.losses.base import TagLoss
 from mlimages.losses.columns import ColumnCrossEntropy
-from mlimages.losses.targets import SparseTargets
+from mlimages.losses.targets import UNKNOWN, SparseTargets
 
 POSITIVE_FLOOR = 0.01
 NEGATIVE_FLOOR = {"paper": 0.01, "code": 0.001}
@@ -48,6 +52,7 @@ class PaperLoss(TagLoss):
         status_threshold: confidence from which a tag makes its category present.
         seed: with the step it decides which absent categories are kept, so that a resumed run
             and all ranks agree.
+        unknown_weight: w; see the module.
     """
 
     pos_t: torch.Tensor
@@ -62,6 +67,7 @@ class PaperLoss(TagLoss):
         keep_negatives: float = 0.1,
         status_threshold: float = 0.7,
         seed: int = 0,
+        unknown_weight: float = 1.0,
     ) -> None:
         super().__init__(num_classes, reduction)
         self.variant = variant
@@ -69,6 +75,7 @@ class PaperLoss(TagLoss):
         self.keep_negatives = keep_negatives
         self.status_threshold = status_threshold
         self.seed = seed
+        self.unknown_weight = unknown_weight
         self.register_buffer("pos_t", torch.zeros(num_classes, dtype=torch.int64))
         self.register_buffer("neg_t", torch.zeros(num_classes, dtype=torch.int64))
         self._columns = torch.zeros(0, dtype=torch.int64)  # categories with a weight above 0
@@ -93,11 +100,30 @@ class PaperLoss(TagLoss):
             logits: [B, num_classes], of any floating type; computed in float32 at least.
             targets: tags of these B images.
         """
+        if self.unknown_weight != 1:
+            return self._of_known(logits, targets) / self._batch_size * self.scale
         # Nine tenths of a large vocabulary weigh nothing: only the other columns are touched.
         total = ColumnCrossEntropy.apply(
             logits, self._columns, self._weights, self._entries(targets), self.positive_weight
         )
         return total / self._batch_size * self.scale
+
+    def _of_known(self, logits: torch.Tensor, targets: SparseTargets) -> torch.Tensor:
+        """The sum over entries, and over all else of what `unknown_weight` leaves of it."""
+        x = logits if logits.dtype == torch.float64 else logits.float()
+        rows, columns, z = targets.rows, targets.indices, targets.values.to(x.dtype)
+        weights = x.new_zeros(self.num_classes)
+        weights[self._columns] = self._weights.to(x.dtype)
+        tagged = x[rows, columns]
+        ce = self.positive_weight * z * F.softplus(-tagged) + (1 - z) * F.softplus(tagged)
+        entries = torch.where(z == UNKNOWN, 0.0, ce) * weights[columns]
+        if targets.weights is not None:
+            entries = entries * targets.weights.to(x.dtype)
+        if self.unknown_weight == 0:
+            return entries.sum()
+        silent = torch.ones_like(x).index_put((rows, columns), x.new_zeros(()))[:, self._columns]
+        silent = silent * F.softplus(x.index_select(1, self._columns))
+        return self.unknown_weight * (silent * weights[self._columns]).sum() + entries.sum()
 
     def _kept(self, step: int) -> torch.Tensor:
         """bool [num_classes]: the absent categories that count in this step."""

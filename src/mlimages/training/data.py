@@ -26,6 +26,7 @@ from mlimages.selection import Selection
 from mlimages.training.dataset import Batch, Keys, ShardDataset, collate
 from mlimages.training.distribution import Ranks
 from mlimages.training.division import Division, check_lanes, lane_places
+from mlimages.training.mixing import Mixture, draw_mixture
 from mlimages.training.recipe import Recipe
 from mlimages.training.tags import TagMatrix
 from mlimages.training.threads import image_threads
@@ -57,7 +58,7 @@ class StepData:
     Attributes:
         rows: int64 [batch]; the database's rows, after replacing broken images, of all ranks.
         parts: this rank's micro-batches.
-        targets: tags of the whole batch, of all ranks.
+        targets: tags of the whole batch, of all ranks, without known absences.
         groups: of batch normalisation, in the whole batch.
     """
 
@@ -167,7 +168,9 @@ class TrainingData:
             for step in range(first, last):
                 pending.append(self._plan(step))
                 for part in pending[-1].tasks:
-                    yield Keys(pending[-1].epochs[part], pending[-1].samples[part])
+                    planned = pending[-1]
+                    epochs, samples = planned.epochs[part], planned.samples[part]
+                    yield Keys(epochs, samples, size=planned.images.shape[1])
 
         batches: Iterator[Batch] = iter(
             DataLoader(
@@ -201,27 +204,38 @@ class TrainingData:
         epochs, samples = self.order.batch(step * size, size)
         lanes = np.arange(step * size, (step + 1) * size) % len(self) % len(self._lane_places)
         order = np.argsort(self._lane_places[lanes], kind="stable")
-        mine = order[self.division.share]
-        side = self.dataset.size
-        images = np.empty((len(mine), side, side, 3), dtype=np.uint8)
-        return _PlannedStep(epochs[mine], samples[mine], images, samples[order])
+        epochs, samples, share = epochs[order], samples[order], self.division.share
+        side = self.recipe.data.size_at(step * size / len(self))
+        images = np.empty((share.stop - share.start, side, side, 3), dtype=np.uint8)
+        mixture = None
+        if self.recipe.mixing:
+            settings, seed, groups = self.recipe.mixing, self.recipe.seed, self.division.bounds
+            mixture = draw_mixture(settings, seed, epochs, samples, groups, side)
+        return _PlannedStep(epochs[share], samples[share], images, samples, mixture)
 
     def _fill(self, planned: _PlannedStep, part: slice) -> dict[int, str]:
         return self.dataset.fill(planned.epochs[part], planned.samples[part], planned.images[part])
 
     def _collect(self, planned: _PlannedStep) -> StepData:
-        samples, images = planned.samples, torch.from_numpy(planned.images)
-        parts, start = [], 0
+        samples, images, mixture = planned.samples, planned.images, planned.mixture
+        parts, start, first = [], 0, self.division.share.start
         for sizes in self.division.passes:
             part = slice(start, start + sum(sizes))
-            parts.append(MicroBatch(images[part], self.tags.take(samples[part]), sizes))
+            targets = self.tags.take(samples[part])
+            if mixture is not None:
+                mixed = mixture.part(slice(first + part.start, first + part.stop))
+                mixed.mix_images(images[part])
+                targets = mixed.mix_targets(targets, self.recipe.loss.weight_of_unknown)
+            parts.append(MicroBatch(torch.from_numpy(images[part]), targets, sizes))
             start = part.stop
         everyones = self.ranks.gather(samples)
         if not np.array_equal(everyones, planned.batch):  # on some rank, broken ones were replaced
             for broken in self.ranks.collect(planned.broken):
                 for row, reason in broken.items():
                     self.broken.add(row, reason)
-        targets = self.tags.take(everyones)
+        targets = self.tags.present(everyones)
+        if mixture is not None:
+            targets = mixture.mix_targets(targets)
         rows = self.dataset.rows[everyones].astype(np.int64)
         return StepData(rows, parts, targets, self.division.groups)
 
@@ -232,6 +246,7 @@ class _PlannedStep:
     samples: np.ndarray
     images: np.ndarray
     batch: np.ndarray  # the samples of all ranks
+    mixture: Mixture | None  # of all ranks
     broken: dict[int, str] = field(default_factory=dict)
 
     @property

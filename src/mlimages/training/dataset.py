@@ -43,11 +43,13 @@ class Keys:
         epochs: int64 [batch].
         samples: int64 [batch], positions in the split.
         samples_seen: by all ranks, with this batch; what a checkpoint has to keep.
+        size: side of the images, pixels; 0: the dataset's.
     """
 
     epochs: np.ndarray
     samples: np.ndarray
     samples_seen: int = 0
+    size: int = 0
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -138,7 +140,8 @@ class ShardDataset(Dataset[Batch]):
         if not isinstance(keys, Keys):
             keys = Keys(torch.randint(2**62, (len(keys),)).numpy(), np.array(keys, dtype=np.int64))
         samples = keys.samples.copy()
-        images = np.empty((len(samples), self.size, self.size, 3), dtype=np.uint8)
+        side = keys.size or self.size
+        images = np.empty((len(samples), side, side, 3), dtype=np.uint8)
         broken = self.fill(keys.epochs, samples, images)
         return Batch(
             torch.from_numpy(samples),
@@ -169,7 +172,7 @@ class ShardDataset(Dataset[Batch]):
         Args:
             epochs: int64 [k].
             samples: int64 [k], positions in the split.
-            images: uint8 [k, size, size, 3], overwritten.
+            images: uint8 [k, side, side, 3] of any side, overwritten.
 
         Returns:
             why, by row, of the images that were replaced.
@@ -195,7 +198,7 @@ class ShardDataset(Dataset[Batch]):
     def _view(self, data: bytes | MlimagesError, numbers: Uniform, image: np.ndarray) -> None:
         if isinstance(data, MlimagesError):
             raise data
-        train_view(data, self.size, draw(self.augmentation, numbers), image)
+        train_view(data, len(image), draw(self.augmentation, numbers), image)
 
     def _replace(self, epoch: int, sample: int, image: np.ndarray, broken: dict[int, str]) -> int:
         """Write another image; returns its sample."""

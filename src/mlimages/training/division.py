@@ -23,14 +23,19 @@ class Division:
     """The pieces of every batch of a run.
 
     Attributes:
-        groups: groups of the whole batch, of all ranks.
+        bounds: int64 [groups + 1], where each group of the whole batch starts, and its end.
         share: this rank's images, a slice of the batch in lane order.
         passes: for each forward pass of this rank, the sizes of its groups.
     """
 
-    groups: int
+    bounds: np.ndarray
     share: slice
     passes: tuple[tuple[int, ...], ...]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of the whole batch, of all ranks."""
+        return len(self.bounds) - 1
 
     @classmethod
     def of(cls, batch: int, largest: int, ranks: Ranks, micro_batch: int = 0) -> Division:
@@ -58,7 +63,7 @@ class Division:
         sizes = np.diff(bounds)[first:last].tolist()
         a_pass = max(1, micro_batch // math.ceil(batch / groups))
         passes = tuple(tuple(sizes[i : i + a_pass]) for i in range(0, len(sizes), a_pass))
-        return cls(groups, slice(int(bounds[first]), int(bounds[last])), passes)
+        return cls(bounds, slice(int(bounds[first]), int(bounds[last])), passes)
 
 
 def check_lanes(lanes: int, ranks: Ranks) -> None:

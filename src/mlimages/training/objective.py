@@ -89,12 +89,16 @@ def _plain_loss(recipe: Recipe, outputs: OutputStatistics) -> TagLoss:
                 settings.keep_negatives,
                 settings.status_threshold,
                 recipe.seed,
+                settings.weight_of_unknown,
             )
         case "bce" if settings.unknown == "negative":
             return BinaryCrossEntropy(num_classes, settings.reduction)
         case "distribution-balanced":
             return DistributionBalancedLoss(
-                outputs.frequencies, outputs.num_images, settings.reduction
+                outputs.frequencies,
+                outputs.num_images,
+                settings.reduction,
+                unknown_weight=settings.weight_of_unknown,
             )
         case "semantic-softmax":
             return SemanticSoftmaxLoss(torch.from_numpy(outputs.depths), settings.smoothing)
@@ -108,12 +112,17 @@ def _plain_loss(recipe: Recipe, outputs: OutputStatistics) -> TagLoss:
 
 def _asymmetric(recipe: Recipe) -> AsymmetricSettings:
     settings = recipe.loss
-    unknown: Unknown = "selective" if settings.name == "selective" else settings.unknown
+    weight = settings.weight_of_unknown
+    unknown: Unknown = "negative" if weight else "ignore"
     if settings.name in ("bce", "class-balanced"):
-        return AsymmetricSettings(0, 0, 0, 0, unknown)
+        return AsymmetricSettings(0, 0, 0, 0, unknown, unknown_weight=weight)
     if settings.name == "focal":
         gamma = settings.gamma
-        return AsymmetricSettings(gamma, gamma, gamma, 0, unknown, differentiate_weight=True)
+        return AsymmetricSettings(
+            gamma, gamma, gamma, 0, unknown, differentiate_weight=True, unknown_weight=weight
+        )
+    if settings.name == "selective":
+        unknown = "selective"
     return AsymmetricSettings(
         settings.gamma_positive,
         settings.gamma_negative,
@@ -122,4 +131,5 @@ def _asymmetric(recipe: Recipe) -> AsymmetricSettings:
         unknown,
         settings.likely_ignored,
         settings.prior_ignored,
+        unknown_weight=weight,
     )

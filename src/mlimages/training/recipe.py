@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_h
 
 from mlimages.errors import RecipeError, nearest
 from mlimages.images.augmentation import AugmentationSettings
+from mlimages.training.mixing import MixingSettings
 from mlimages.training.operation import (
     CheckpointSettings,
     EvaluationSettings,
@@ -112,6 +113,7 @@ class Recipe(RecipeFile):
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    mixing: MixingSettings = field(default_factory=MixingSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)

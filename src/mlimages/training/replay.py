@@ -126,23 +126,14 @@ def _worst(
     loss: TagLoss, logits: torch.Tensor, targets: SparseTargets, terms: torch.Tensor
 ) -> tuple[list[int], int]:
     """The images whose loss or its gradient is not finite, or the greatest; and a category."""
-    losses = torch.stack([loss(logits[i : i + 1], _one(targets, i)) for i in range(len(targets))])
+    images = torch.arange(len(targets), device=logits.device).split(1)
+    losses = torch.stack([loss(logits[image], targets.take(image)) for image in images])
     bad = ~torch.isfinite(losses) | ~torch.isfinite(terms).all(1)
     if not bad.any():  # only their sum is too great
         bad[losses.argmax()] = True
     odd = ~torch.isfinite(terms[bad]).all(0)
     column = odd.float().argmax() if odd.any() else logits[bad].abs().amax(0).argmax()
     return bad.nonzero().flatten().tolist(), int(column)
-
-
-def _one(targets: SparseTargets, image: int) -> SparseTargets:
-    first, last = targets.indptr[image], targets.indptr[image + 1]
-    return SparseTargets(
-        targets.indptr[image : image + 2] - first,
-        targets.indices[first:last],
-        targets.values[first:last],
-        targets.num_classes,
-    )
 
 
 def _first_of(named: Iterator[tuple[str, torch.Tensor]]) -> str | None:

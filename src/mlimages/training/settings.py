@@ -13,8 +13,7 @@ from mlimages.models.heads import HeadName
 from mlimages.models.resnet import STAGE_BLOCKS
 
 TIMM = "timm:"
-NEEDS_NEGATIVES = ("paper", "selective", "distribution-balanced", "semantic-softmax")
-"""Losses that say themselves what they make of categories of which nothing is said."""
+Unknown = Literal["negative", "ignore", "weighted"]
 
 
 class Section:
@@ -68,6 +67,10 @@ class DataSettings(Section):
     """Images annotated by multi-label sources, by single-label ones only, or all."""
     image_size: int = 224
     """Side of the square network input, pixels."""
+    early_sizes: tuple[int, ...] = ()
+    """Sides before that, each until its epoch of `size_epochs` (progressive size)."""
+    size_epochs: tuple[float, ...] = ()
+    """Epochs, rising, at which the next size begins; the last one is `image_size`."""
     batch_size: int = 4096
     """Images an update; the status of categories comes from all of them."""
     micro_batch: int = 0
@@ -95,6 +98,13 @@ class DataSettings(Section):
 
     def __post_init__(self) -> None:
         self.expect("image_size", 16 <= self.image_size <= 2048, "16 to 2048")
+        self.expect(
+            "early_sizes", all(16 <= n <= 2048 for n in self.early_sizes), "16 to 2048 each"
+        )
+        ends = self.size_epochs
+        rising = list(ends) == sorted(set(ends)) and all(epoch > 0 for epoch in ends)
+        fits = rising and len(ends) == len(self.early_sizes)
+        self.expect("size_epochs", fits, "a rising epoch above 0 for each of data.early_sizes")
         self.expect("batch_size", 2 <= self.batch_size <= 1 << 17, "2 to 131072")
         self.expect("batch_norm_group", self.batch_norm_group >= 2, "2 or more")
         least = min(self.batch_norm_group, self.batch_size)
@@ -108,6 +118,11 @@ class DataSettings(Section):
         self.expect("workers", 0 <= self.workers <= 256, "0 to 256")
         self.expect("cache_gb", self.cache_gb > 0, "above 0")
         self.expect("broken_limit", 0 <= self.broken_limit <= 1, "0 to 1")
+
+    def size_at(self, epoch: float) -> int:
+        """Side of the images of an update, by the epochs seen before it."""
+        begun = sum(epoch >= end for end in self.size_epochs)
+        return (*self.early_sizes, self.image_size)[begun]
 
 
 @dataclass(frozen=True)
@@ -128,8 +143,12 @@ class LossSettings(Section):
     """The paper's adaptive loss, binary cross-entropy, or another of losses/."""
     reduction: Literal["sum", "mean"] = "sum"
     """Over categories. For equal steps "mean" needs a learning rate times their number."""
-    unknown: Literal["negative", "ignore"] = "negative"
-    """What categories are of which nothing is said (all but "paper", which takes negatives)."""
+    unknown: Unknown = "negative"
+    """What categories are of which nothing is known: negatives, as in the paper; left out; or
+    negatives that count `unknown_weight`. Known absences and silences of exhaustive sources always
+    count in full."""
+    unknown_weight: float = 0.1
+    """With "weighted": factor on the terms of such categories."""
     hierarchical: bool = False
     """Compute the loss on scores that agree with the hierarchy (losses/hierarchical.py)."""
     variant: Literal["paper", "code"] = "paper"
@@ -172,8 +191,22 @@ class LossSettings(Section):
         self.expect("smoothing", 0 <= self.smoothing < 1, "0 up to (not including) 1")
         softmax = self.name == "semantic-softmax"
         self.expect("hierarchical", not (self.hierarchical and softmax), "false with a softmax")
-        silent = self.unknown == "negative" or self.name not in NEEDS_NEGATIVES
-        self.expect("unknown", silent, f"negative with the loss {self.name}")
+        self.expect("unknown_weight", 0 <= self.unknown_weight <= 1, "0 to 1")
+        # The categories of a softmax compete: none can be left out. "selective" leaves out its own.
+        self.expect("unknown", self.unknown == "negative" or not softmax, "negative with a softmax")
+        selects = self.name == "selective" and self.unknown == "ignore"
+        self.expect("unknown", not selects, "negative or weighted with the loss selective")
+
+    @property
+    def weight_of_unknown(self) -> float:
+        """Factor on the terms of categories of which nothing is known."""
+        return {"negative": 1.0, "ignore": 0.0, "weighted": self.unknown_weight}[self.unknown]
+
+    @property
+    def tells_absent_from_unknown(self) -> bool:
+        """Whether it makes a difference what is known to be absent."""
+        exponents = self.name == "asymmetric" and self.gamma_negative != self.gamma_unknown
+        return self.unknown != "negative" or self.name == "selective" or exponents
 
 
 @dataclass(frozen=True)
@@ -226,14 +259,16 @@ class ScheduleSettings(Section):
     section: ClassVar[str] = "schedule"
     name: Literal["step", "cosine"] = "step"
     epochs: float = 60.0
+    warmup: Literal["stairs", "linear"] = "stairs"
+    """The paper's staircase, or a straight line up (Goyal et al., 2017)."""
     warmup_epochs: float = 8.0
-    """Length of the warm-up, a staircase."""
-    warmup_stairs: int = 8
-    """Number of its stairs."""
+    """Length of the warm-up."""
     warmup_start: float = 0.125
     """Its first learning rate, as a share of optimizer.learning_rate."""
+    warmup_stairs: int = 8
+    """stairs: their number."""
     warmup_growth: float = 1.297
-    """Factor from stair to stair."""
+    """stairs: factor from one to the next."""
     decay_epochs: tuple[float, ...] = (25.0, 50.0)
     """Epochs, counted from the start of training, at which the learning rate decays ("step")."""
     decay_factor: float = 0.1

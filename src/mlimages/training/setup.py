@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from mlimages.database import Database
+from mlimages.errors import InputError
 from mlimages.images.shard_cache import ShardCache
+from mlimages.selection import KnownAbsences
+from mlimages.taxonomy.hierarchy import Hierarchy
+from mlimages.training.absences import OutputAbsences
 from mlimages.training.data import TrainingData
 from mlimages.training.distribution import Ranks
 from mlimages.training.objective import OutputStatistics
@@ -42,21 +46,35 @@ class Setup:
         self.keys = [category.key for category in db.taxonomy.categories]
         self.selection = db.select(split=recipe.data.split, part=recipe.data.part)
         self.outputs = choose_outputs(self.selection, recipe.data.minimum_images)
-        tags = TagMatrix(self.selection, self.outputs)
+        hierarchy = db.taxonomy.hierarchy(db.rules.hierarchy)
+        known = db.absences(self.selection) if recipe.loss.tells_absent_from_unknown else None
+        tags = TagMatrix(self.selection, self.outputs, self._absences(known, hierarchy))
         where, most = recipe.data.cache, recipe.data.cache_gb
         self.reader = db.reader(ShardCache(where, most) if where else None)
         self.data = TrainingData(self.reader, self.selection, tags, recipe, ranks)
         self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
         # What is trained.
-        hierarchy = db.taxonomy.hierarchy(db.rules.hierarchy)
         self.statistics = OutputStatistics.of(
             tags.frequencies(), len(self.data), hierarchy, self.outputs
         )
         self.state = build_state(recipe, self.statistics, ranks.device)
         categories = describe_categories(db, self.outputs)
         self.model = describe_model(recipe, self.state.network, categories)
-        self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs])
+        self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs], known)
         self.fingerprint += self.data.order.fingerprint()
+
+    def _absences(self, known: KnownAbsences | None, hierarchy: Hierarchy) -> OutputAbsences | None:
+        if known is None:
+            return None
+        found = OutputAbsences(known, self.selection, hierarchy, self.outputs)
+        if not found and self.recipe.loss.weight_of_unknown == 0:
+            raise InputError(
+                "the training images",
+                "nothing is known to be absent from them, so that without unknown categories the "
+                "loss would raise all scores",
+                "set loss.unknown to weighted or negative",
+            )
+        return found
 
     def connect(self) -> None:
         """Let the ranks exchange gradients from now on; called by all of them."""

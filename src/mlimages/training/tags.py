@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from mlimages.errors import InputError
+from mlimages.labels.sparse import expand
 from mlimages.losses.targets import SparseTargets
-from mlimages.selection import Selection
+from mlimages.selection import KnownAbsences, Selection
+from mlimages.training.absences import OutputAbsences
 
 
 class TagMatrix:
@@ -21,10 +23,17 @@ class TagMatrix:
     Args:
         selection: images and their tags as vocabulary indices.
         outputs: vocabulary indices of the model's outputs, in order.
+        absences: what is known to be absent, where the loss tells it from what is unknown.
     """
 
-    def __init__(self, selection: Selection, outputs: np.ndarray) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        outputs: np.ndarray,
+        absences: OutputAbsences | None = None,
+    ) -> None:
         self.num_classes = len(outputs)
+        self.absences = absences
         self._selection, self._outputs = selection, outputs
         size = int(max(selection.categories.max(initial=-1), outputs.max(initial=-1))) + 1
         self._place = np.full(size, -1, dtype=np.int64)  # of each vocabulary index
@@ -36,18 +45,38 @@ class TagMatrix:
         return counts[self._outputs]
 
     def take(self, samples: np.ndarray) -> SparseTargets:
-        """The tags of some images of the split, by their position in it."""
-        starts = self._selection.indptr[samples]
-        counts = self._selection.indptr[samples + 1] - starts
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        entries = np.repeat(starts - indptr[:-1], counts) + np.arange(indptr[-1])
+        """Tags and known absences of some images of the split, by their position in it."""
+        present = self.present(samples)
+        if self.absences is None:
+            return present
+        absent = self.absences.of(samples)
+        rows, columns = present.rows.numpy(), present.indices.numpy()
+        absent[rows, columns] = False  # one source that says present is enough
+        absent_rows, absent_columns = absent.nonzero()
+        rows = np.concatenate([rows, absent_rows])
+        order = np.argsort(rows, kind="stable")
+        columns = np.concatenate([columns, absent_columns])[order]
+        values = np.concatenate([present.values.numpy(), np.zeros(len(absent_rows), np.float32)])[
+            order
+        ]
+        return self._targets(np.bincount(rows, minlength=len(samples)), columns, values)
+
+    def present(self, samples: np.ndarray) -> SparseTargets:
+        """Their tags only."""
+        owner, entries = expand(self._selection.indptr, samples)
         indices = self._place[self._selection.categories[entries]]
         kept = indices >= 0
-        indptr = np.concatenate([[0], np.cumsum(kept)])[indptr]
+        counts = np.bincount(owner[kept], minlength=len(samples))
         values = self._selection.confidences[entries[kept]].astype(np.float32, copy=False)
+        return self._targets(counts, indices[kept], values)
+
+    def _targets(
+        self, counts: np.ndarray, columns: np.ndarray, values: np.ndarray
+    ) -> SparseTargets:
+        indptr = np.concatenate([[0], np.cumsum(counts)])
         return SparseTargets(
             torch.from_numpy(indptr),
-            torch.from_numpy(indices[kept]),
+            torch.from_numpy(columns.astype(np.int64, copy=False)),
             torch.from_numpy(values),
             self.num_classes,
         )
@@ -69,14 +98,18 @@ def choose_outputs(selection: Selection, minimum_images: int) -> np.ndarray:
     return outputs
 
 
-def fingerprint(selection: Selection, keys: Sequence[str]) -> str:
-    """32 hexadecimal digits that change when the images or their tags do."""
+def fingerprint(
+    selection: Selection, keys: Sequence[str], known: KnownAbsences | None = None
+) -> str:
+    """32 hexadecimal digits that change when the images, their tags or known absences do."""
     digest = hashlib.blake2b(digest_size=16)
+    absent = (known.indptr, known.categories, known.groups, *known.closed) if known else ()
     for array in (
         selection.rows.astype(np.int64),
         selection.indptr.astype(np.int64),
         selection.categories.astype(np.int64),
         selection.confidences.astype(np.float32),
+        *absent,
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update("\n".join(keys).encode())
