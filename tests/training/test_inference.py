@@ -13,7 +13,7 @@ from mlimages.errors import CheckpointError, InputError
 from mlimages.models.interface import run_batches
 from mlimages.models.network import TagNetwork
 from mlimages.schemas import PREDICTIONS
-from mlimages.training.evaluation import evaluate, training_frequencies
+from mlimages.training.evaluation import Vocabulary, evaluate
 from mlimages.training.inference import (
     LoadedModel,
     choose_device,
@@ -105,9 +105,8 @@ def test_evaluation_counts_categories_without_an_output(run: Path) -> None:
     db, model = FakeDatabase(), load_model(run)
     selection = db.select("validation")
     selection.categories[selection.categories == 3] = 4  # "never" was no output
-    keys = [category.key for category in db.taxonomy.categories]
-    frequencies = training_frequencies(db.select("train"), 5)
-    report = evaluate(model, db.reader(), keys, selection, frequencies, 1, batch_size=6)
+    vocabulary = Vocabulary.of(db, db.select("train"))
+    report = evaluate(model, db.reader(), vocabulary, selection, 1, batch_size=6)
     assert report.keys == ("scene", "red", "green", "blue", "never")
     assert np.isnan(report.model.average_precision[3])
     prevalence = (selection.categories == 4).mean() * len(selection.categories) / 20
@@ -117,8 +116,7 @@ def test_evaluation_counts_categories_without_an_output(run: Path) -> None:
 
 
 def evaluate_on(db: FakeDatabase, model: LoadedModel) -> None:
-    keys = [category.key for category in db.taxonomy.categories]
-    evaluate(model, db.reader(), keys, db.select("validation"), np.full(5, 0.1), 1)
+    evaluate(model, db.reader(), Vocabulary.of(db, db.select("train")), db.select("validation"), 1)
 
 
 def test_images_that_cannot_be_read_at_all_are_an_error_of_their_own(run: Path) -> None:

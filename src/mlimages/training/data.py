@@ -211,7 +211,7 @@ class TrainingData:
         if self.recipe.mixing:
             settings, seed, groups = self.recipe.mixing, self.recipe.seed, self.division.bounds
             mixture = draw_mixture(settings, seed, epochs, samples, groups, side)
-        return _PlannedStep(epochs[share], samples[share], images, samples, mixture)
+        return _PlannedStep(epochs[share], samples[share].copy(), images, samples, mixture)
 
     def _fill(self, planned: _PlannedStep, part: slice) -> dict[int, str]:
         return self.dataset.fill(planned.epochs[part], planned.samples[part], planned.images[part])
