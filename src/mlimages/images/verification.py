@@ -42,7 +42,7 @@ _BATCH_IMAGES, _BATCH_BYTES = 64, 1 << 19
 # A process that is busy is handed its next batch once that is worth a message.
 _WORTH_IMAGES, _WORTH_BYTES = 32, 1 << 18
 _NEVER = 1 << 62
-_RECEIVE_BYTES = 1 << 20
+_RECEIVE_BYTES = 1 << 18
 _START_SECONDS = 120.0
 _STARTS = 3  # in a row that may fail before it is no accident
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tests.images.pictures import encode, smooth
 from mlimages.errors import InputError
 from mlimages.images.fetching.client import Answer, Client
 from mlimages.images.fetching.host_state import HostLimits
+from mlimages.images.fetching.http1 import Response
 from mlimages.images.fetching.settings import NetworkSettings
 from mlimages.images.fetching.states import UrlState
 
@@ -474,3 +476,28 @@ def test_a_look_at_the_head_takes_no_body(server: Server) -> None:
     states = [UrlState.OK, UrlState.OPTED_OUT, UrlState.GONE, UrlState.OK]
     assert [answer.state for answer in answers] == states
     assert all(answer.data == b"" for answer in answers)
+
+
+def test_a_client_that_is_held_takes_in_nothing_and_blames_no_host(server: Server) -> None:
+    async def work(client: Client) -> tuple[bool, Answer]:
+        await client.get(server.url("/a.jpg"))  # on the connection that is kept from this one
+        client.hold(True)
+        asking = asyncio.create_task(client.get(server.url("/a.jpg")))
+        await asyncio.sleep(3 * QUICK.answer_seconds)
+        early = asking.done()
+        client.hold(False)
+        return early, await asking
+
+    early, answer = run_with(QUICK, work)
+    assert not early
+    assert (answer.state, answer.data) == (UrlState.OK, PICTURE)
+
+
+def test_an_idle_connection_keeps_no_image(server: Server) -> None:
+    async def work(client: Client) -> int:
+        await client.get(server.url("/a.jpg"))
+        await asyncio.sleep(0)  # until then this very step holds the answer
+        gc.collect()
+        return sum(isinstance(one, Response) and bool(one.body) for one in gc.get_objects())
+
+    assert run_with(LOOPBACK, work) == 0

@@ -24,6 +24,7 @@ class Recorder:
         self.length, self.seconds = length, seconds
         self.order: list[str] = []
         self.running, self.most = Counter[str](), Counter[str]()
+        self.holds: list[bool] = []
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Recorder]:
@@ -41,6 +42,9 @@ class Recorder:
         for name in (host, "all"):
             self.running[name] -= 1
         return Answer(UrlState.OK, data=bytes(self.length))
+
+    def hold(self, holds: bool) -> None:
+        self.holds.append(holds)
 
 
 def fetch(recorder: Recorder, urls: list[str], **limits: int) -> list[object]:

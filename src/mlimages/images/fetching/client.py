@@ -140,6 +140,10 @@ class Client:
             time.monotonic() - begun,
         )
 
+    def hold(self, holds: bool) -> None:
+        """Take in nothing from any host until told to go on: their answers wait on the way."""
+        self._pool.hold(holds)
+
     def seconds_until_open(self, url: str) -> float:
         """For how long the URL's host rests; 0 when it may be asked, or is no host."""
         try:

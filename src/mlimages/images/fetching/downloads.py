@@ -31,6 +31,9 @@ class Getter(Protocol):
     async def get(self, url: str) -> Answer:
         """Fetch an address."""
 
+    def hold(self, holds: bool) -> None:
+        """Take in nothing until told to go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -43,8 +46,9 @@ class Request:
 class Downloads:
     """A context manager that fetches addresses, in turns among their hosts.
 
-    At most `concurrency` are under way, no more of one host than its client lets through at once,
-    and none is begun while `held_bytes` of answers were not released yet.
+    At most `concurrency` are under way, no more of one host than its client lets through at once.
+    Once `held_bytes` of answers wait to be released, none is begun and nothing is taken in until
+    half of them were.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Downloads:
         self._turns: deque[str] = deque()  # hosts with requests that may begin
         self._running: dict[str, int] = {}
         self._held = self._active = 0
+        self._full = False  # of answers that were not released
         self._released = 0
         self._given: list[Request] = []
         self._lock = threading.Lock()
@@ -115,7 +120,8 @@ class Downloads:
         """Tell that so many bytes of answers are not held any more."""
         with self._lock:
             self._released += length
-        if self._held >= self._held_bytes:
+            full = self._full
+        if full:
             self._wake()
 
     def _wake(self) -> None:
@@ -147,8 +153,8 @@ class Downloads:
     def _take_in(self) -> None:
         with self._lock:
             given, self._given = self._given, []
-            self._held -= self._released
-            self._released, self._woken = 0, False
+            self._woken = False
+        self._count_held()
         for request in given:
             host = host_of(request.url)
             queue = self._waiting.get(host)
@@ -159,9 +165,19 @@ class Downloads:
             queue.append(request)
         self._begin()
 
+    def _count_held(self) -> None:
+        """Hold the client while too much is held, until half of it was released."""
+        with self._lock:
+            self._held -= self._released
+            self._released = 0
+            was_full = self._full
+            self._full = self._held >= self._held_bytes // (2 if was_full else 1)
+        if self._full is not was_full:
+            self._client.hold(self._full)
+
     def _begin(self) -> None:
         """Begin what may begin, one of each host in turn."""
-        while self._turns and self._active < self._concurrency and self._held < self._held_bytes:
+        while self._turns and self._active < self._concurrency and not self._full:
             host = self._turns.popleft()
             queue = self._waiting[host]
             request = queue.popleft()
@@ -189,6 +205,7 @@ class Downloads:
         if running == self._a_host - 1 and host in self._waiting:
             self._turns.append(host)
         self._held += len(answer.data)
+        self._count_held()
         self._deliver(request, answer)
         self._begin()
 

@@ -84,6 +84,8 @@ class Connection(asyncio.Protocol):
         self.reusable = True
         self.used = False
         self.idle_since = 0.0
+        self._waits = False  # for its turn as a large body
+        self._held_since: float | None = None  # all wait, since answers are not taken off our hands
 
     def _reset(self) -> None:
         """Forget the last answer."""
@@ -91,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._failure: FetchFailure | None = None
         self._in_body = self._done = self._chunked = False
         self._wanted, self._sniffed = True, False
-        self._is_large = self._waits = False
+        self._is_large = False
         self._pieces: list[bytes] = []
         self._joined = 0  # so many of the first pieces are joined ones
         self._length: int | None = None
@@ -208,13 +210,34 @@ class Connection(asyncio.Protocol):
         if self._body_bytes > self.turns.large and not self._is_large:
             self._is_large = True
             self._waits = not self.turns.take(self)
-            if self._waits and self._transport is not None:
-                self._transport.pause_reading()
+            self._read_or_not()
 
     def go_on(self) -> None:
         """A place for a large body is free: take in the rest."""
         self._waits = False
-        if self._transport is not None and not self._transport.is_closing():
+        self._read_or_not()
+
+    def hold(self, now: float) -> None:
+        """Take in nothing until `release`; what comes waits in the system's buffers."""
+        if self._held_since is None:
+            self._held_since = now
+            self._read_or_not()
+
+    def release(self, now: float) -> None:
+        """Take in what comes; the host is not blamed for the time between."""
+        if self._held_since is not None:
+            lost = max(0.0, now - max(self._held_since, self._begun))
+            self._begun, self._window_begun = self._begun + lost, self._window_begun + lost
+            self._last_data += lost
+            self._held_since = None
+            self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._waits or self._held_since is not None:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     def _sniff(self) -> None:
@@ -277,6 +300,8 @@ class Connection(asyncio.Protocol):
                     self.go_on()
             if not self._done:  # given up, or failed: what is still coming belongs to no one
                 self.close()
+            # An idle connection holds no image.
+            self._answer, self._pieces, self._response = None, [], Response()
 
     @property
     def untouched(self) -> bool:
@@ -285,7 +310,7 @@ class Connection(asyncio.Protocol):
 
     def watch(self, now: float) -> None:
         """End an answer that keeps none of its limits; to be called a few times a second."""
-        if self._answer is None or self._answer.done():
+        if self._answer is None or self._answer.done() or self._held_since is not None:
             return
         limits = self._limits
         if not self._in_body:

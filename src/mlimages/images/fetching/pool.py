@@ -8,6 +8,8 @@ import errno
 import ssl
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from itertools import islice
 
 from mlimages.images.fetching.http1 import Connection
 from mlimages.images.fetching.states import FetchFailure, UrlState
@@ -16,6 +18,7 @@ from mlimages.images.fetching.urls import Url
 
 # Of a host with many addresses, this many are tried before it counts as not to be reached.
 _ADDRESSES_TRIED = 3
+_RELEASED_AT_ONCE = 64
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
@@ -28,6 +31,7 @@ class Pool:
         self._idle_count = 0
         self._used: set[Connection] = set()
         self._turns = Turns()
+        self._holds = False
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, interval: float) -> None:
@@ -45,6 +49,32 @@ class Pool:
         self._idle.clear()
         await asyncio.sleep(0)  # transports end in the next turn of the loop
 
+    def hold(self, holds: bool) -> None:
+        """Have all connections take in nothing, or go on."""
+        self._holds, now = holds, time.monotonic()
+        if holds:
+            for connection in self._used:
+                connection.hold(now)
+        else:
+            self._release(iter(list(self._used)))
+
+    def _release(self, connections: Iterator[Connection]) -> None:
+        """Have some go on, then others: what waits of all of them is too much for one turn."""
+        if self._holds:
+            return
+        now = time.monotonic()
+        some = list(islice(connections, _RELEASED_AT_ONCE))
+        for connection in some:
+            connection.release(now)
+        if some:
+            asyncio.get_running_loop().call_soon(self._release, connections)
+
+    def _use(self, connection: Connection) -> Connection:
+        self._used.add(connection)
+        if self._holds:
+            connection.hold(time.monotonic())
+        return connection
+
     def kept(self, url: Url) -> Connection | None:
         """An idle connection to the origin, the most recently used one."""
         waiting = self._idle.get(url.origin)
@@ -54,8 +84,7 @@ class Pool:
             if not waiting:
                 del self._idle[url.origin]
             if connection.reusable:
-                self._used.add(connection)
-                return connection
+                return self._use(connection)
         return None
 
     async def open(self, url: Url, addresses: tuple[str, ...], seconds: float) -> Connection:
@@ -73,8 +102,7 @@ class Pool:
                     raise
                 continue
             connection.turns = self._turns
-            self._used.add(connection)
-            return connection
+            return self._use(connection)
         raise AssertionError("a host has at least one address")
 
     def give_back(self, url: Url, connection: Connection) -> None:
@@ -84,6 +112,7 @@ class Pool:
             connection.close()
             return
         connection.idle_since = time.monotonic()
+        connection.release(connection.idle_since)
         self._idle.setdefault(url.origin, deque()).append(connection)
         self._idle_count += 1
         if self._idle_count > self._maximum_idle:

@@ -80,6 +80,10 @@ class HeadClient:
             answer = await self._client.get(url)
         return answer
 
+    def hold(self, holds: bool) -> None:
+        """See Client.hold."""
+        self._client.hold(holds)
+
 
 def recheck_store(store: Store, settings: FetchSettings | None = None) -> RecheckReport:
     """Ask about all fetched images; a run that was interrupted continues where it stopped.
