@@ -47,7 +47,7 @@ from mlimages.database import Database
 from mlimages.images.decoding import decode
 
 HERE = Path(__file__).resolve().parent
-IMAGES, QUICK_IMAGES = {"raw": 36_000, "checked": 36_000, "resized": 12_000, "faulty": 12_000}, 400
+IMAGES, QUICK_IMAGES = {"raw": 60_000, "checked": 36_000, "resized": 12_000, "faulty": 12_000}, 400
 REPETITIONS = 3
 FAULTS = 0.3
 VERSION = "1.47.0"

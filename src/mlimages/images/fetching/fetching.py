@@ -237,7 +237,7 @@ def _rare_collections() -> Iterator[None]:
     """
     thresholds = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(10_000, 5, 2)
+    gc.set_threshold(50_000, 20, 100)
     try:
         yield
     finally:
