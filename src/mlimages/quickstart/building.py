@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlimages.database import Database
 from mlimages.labels.derivation.rules import Rules
 from mlimages.labels.tags import Tags
-from mlimages.quickstart.plans import Plan
+from mlimages.quickstart.plans import ReadSources
 from mlimages.quickstart.results import AddedTags, Cooccurrence, PackRow, PairRow, SourceRow
 from mlimages.quickstart.showing import choose_samples, explain_samples
 from mlimages.quickstart.stages import Outcome
@@ -32,12 +32,18 @@ FILTERS = {
 }
 
 
-def import_sources(root: Path, plan: Plan) -> Outcome:
-    """Create the database, add what every source says, and add the ancestors of its tags."""
+def import_sources(root: Path, read: ReadSources, taxonomy: Taxonomy | None = None) -> Outcome:
+    """Create the database, add what every source says, and add the ancestors of its tags.
+
+    Args:
+        root: the database.
+        read: yields the sources; see `Plan`.
+        taxonomy: its vocabulary, by default the released one.
+    """
     shutil.rmtree(root, ignore_errors=True)  # of an attempt that was cut short
-    db = Database.create(root, released_taxonomy())
+    db = Database.create(root, taxonomy or released_taxonomy())
     rows = []
-    for reading in plan.read(db.taxonomy):
+    for reading in read(db.taxonomy):
         report = db.add(reading)
         rows.append(
             SourceRow(

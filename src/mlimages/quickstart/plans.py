@@ -16,6 +16,7 @@ from mlimages.training.recipe import Recipe, find_recipe
 PHOTO_FOLDERS = ("tiny-imagenet", "coco128", "voc2012", "caltech101/101_ObjectCategories")
 # coco128 and voc2012 are so few photos that each has to be seen more often.
 PHOTO_TEACHER_EPOCHS = 140
+ReadSources = Callable[[Taxonomy], Iterator[Readings]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Plan:
 
     mode: str
     prepare: Callable[[], None] | None
-    read: Callable[[Taxonomy], Iterator[Readings]]
+    read: ReadSources
     teacher: PlannedRun
     runs: tuple[PlannedRun, ...]
     transfer: Path

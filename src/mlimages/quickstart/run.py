@@ -81,7 +81,7 @@ def _run_stages(plan: Plan, out: Path, seed: int, log: StageLog) -> dict[str, An
     found = stage("real", "tag two real photos", partial(_tag_real_photos, out))
     if plan.prepare is not None:
         stage("scenes", "draw scenes", partial(_draw, out / "scenes", plan.prepare))
-    work: Callable[[], Outcome] = partial(building.import_sources, database, plan)
+    work: Callable[[], Outcome] = partial(building.import_sources, database, plan.read)
     found |= stage("import", "import the sources", work)
     found |= stage("pack", "pack the images", partial(building.pack, database))
     work = partial(learning.train_network, database, plan.teacher, runs)
