@@ -44,27 +44,46 @@ def random_tags(generator, images, m):
     return values
 
 
-@pytest.mark.parametrize("variant", ["paper", "code"])
-def test_value_and_gradient_equal_the_transcription_over_200_batches(variant):
+def compare_over_200_batches(variant, dtype, parts, mine=slice(None), gather=lambda values: values):
+    """Hold the loss against its transcription.
+
+    Args:
+        variant: of the loss.
+        dtype: of the logits.
+        parts: slices of the batch, each of them one pass.
+        mine: of these, the ones of this process.
+        gather: adds up the values and gradients of all processes.
+    """
+    tolerance = 1e-6 if dtype is torch.float64 else 1e-4
     generator = np.random.default_rng(0)
     m = 40
     loss, reference = PaperLoss(m, variant=variant, seed=3), Transcription(m, variant)
     for step in range(200):
         z = random_tags(generator, 6, m)
-        x = generator.normal(0, 4, (6, m))
-        logits = torch.tensor(x, requires_grad=True)
-        targets = SparseTargets.from_dense(torch.tensor(z))
-        # The reference works with the confidences as float32 stores them.
+        # The reference works with the numbers as they are stored.
+        logits = torch.tensor(generator.normal(0, 4, (6, m)), dtype=dtype, requires_grad=True)
+        x = logits.detach().double().numpy()
+        targets = torch.tensor(z)
         z = z.astype(np.float32).astype(np.float64)
         kept = loss._kept(step).numpy()
-        loss.begin_step(targets, step)
-        value = loss(logits, targets)
-        value.backward()
-        expected, gradient = reference.step(x, z, kept)
-        np.testing.assert_allclose(value.item(), expected, rtol=1e-6)
-        np.testing.assert_allclose(logits.grad.numpy(), gradient, rtol=1e-6, atol=1e-15)
+        loss.begin_step(SparseTargets.from_dense(targets), step)
+        values = [loss(logits[p], SparseTargets.from_dense(targets[p])) for p in parts[mine]]
+        sum(values).backward()
+        value, gradient = gather(sum(values).detach().double()), gather(logits.grad.double())
+        expected, expected_gradient = reference.step(x, z, kept)
+        np.testing.assert_allclose(value.item(), expected, rtol=tolerance)
+        np.testing.assert_allclose(
+            gradient.numpy(), expected_gradient, rtol=tolerance, atol=tolerance * 1e-9
+        )
     np.testing.assert_array_equal(loss.pos_t, reference.pos_t)
     np.testing.assert_array_equal(loss.neg_t, reference.neg_t)
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("parts", [[slice(0, 6)], [slice(0, 3), slice(3, 6)]])
+def test_value_and_gradient_equal_the_transcription_over_200_batches(variant, dtype, parts):
+    compare_over_200_batches(variant, dtype, parts)
 
 
 def weights_over_steps(loss, present, steps):
