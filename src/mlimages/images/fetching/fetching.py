@@ -99,17 +99,18 @@ class Fetching:
         self._downloads = Downloads(client, self._answered, **limits)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._verifier = Verifier(images, workers=workers, seconds=seconds)
-        self._stack = ExitStack()
         self._requests: list[Request] = []
         self._in_play = 0
         self.put_off = 0
         self.resume_at = float("inf")
 
     def __enter__(self) -> Fetching:
-        self._stack.enter_context(_rare_collections())
-        self._stack.callback(self._verifier.close)
-        self._stack.callback(self._readers.shutdown, cancel_futures=True)
-        self._stack.enter_context(self._downloads)
+        with ExitStack() as stack:
+            stack.enter_context(_rare_collections())
+            stack.callback(self._verifier.close)
+            stack.callback(self._readers.shutdown, cancel_futures=True)
+            stack.enter_context(self._downloads)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
