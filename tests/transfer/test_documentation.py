@@ -15,7 +15,7 @@ TEXT = (REPOSITORY / "docs" / "transfer.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"^(?:torchrun .* -m )?mlimages (.*)$", TEXT, re.M)
 COMMANDS = [command for command in SHOWN if not command.startswith("data prepare")]
 SMALL = ["--set", "data.size=64", "schedule.epochs=1", "evaluation.pictures=1"]
-DETECTION = ["data.long_side=96"]
+OWN = {"voc2007-detection-07": ["data.long_side=96"], "caltech256": ["data.images_per_class=8"]}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_commands_of_the_documentation_run(folder: Path) -> None:
     for command in COMMANDS:
         words = command.split()
         if words[0] in ("transfer", "finetune"):
-            words += SMALL + (DETECTION if "voc2007-detection-07" in words else [])
+            words += SMALL + OWN.get(words[1], [])
         assert run(words) == 0, command
     assert (folder / "runs" / "caltech" / "report.html").is_file()
     assert not (folder / "runs" / "voc").exists()  # a dry run
