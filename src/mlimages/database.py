@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset
@@ -67,7 +66,6 @@ from mlimages.selection import (
     Selection,
     known_absences,
     select,
-    single_label_images,
 )
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
@@ -250,10 +248,6 @@ class Database:
         names all of a category's images. Everything else without a tag is unknown.
         """
         return known_absences(self.store, selection.rows)
-
-    def single_label_rows(self) -> np.ndarray:
-        """bool [images]: whether only single-label sources annotated the image."""
-        return single_label_images(self.store)
 
     def reader(self, cache: ShardCache | None = None) -> ShardReader:
         """Random access to the packed images' bytes by row; removed images are not in it.

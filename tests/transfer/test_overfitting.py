@@ -68,15 +68,6 @@ def recipe_of(task: str, **changes: dict) -> TransferRecipe:
     return TransferRecipe.from_dict(values)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    worlds.write_voc(root)
-    for part in ("train", "val"):
-        worlds.write_folders(root / part, 2)
-    return root
-
-
 def photos_of(recipe: TransferRecipe, place: Path) -> TransferPhotos:
     return read_data(recipe, place)
 

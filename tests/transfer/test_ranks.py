@@ -51,15 +51,6 @@ def transfer_as_rank(rank: int, place: str, out: str, task: str, changes: list[d
         raise SystemExit(error.exit_code) from None
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    worlds.write_voc(root)
-    for part in ("train", "val"):
-        worlds.write_folders(root / part, 2)
-    return root
-
-
 @pytest.mark.parametrize(
     "kind", [*list(KINDS)[:4], pytest.param("detection fpn", marks=pytest.mark.slow)]
 )

@@ -11,6 +11,7 @@ from mlimages.cli.dividing import chosen_part, emit_part
 from mlimages.cli.image_form import AS_BEFORE, Flag, ImageForm
 from mlimages.cli.output import Json, emit, table
 from mlimages.errors import UsageError
+from mlimages.images.fetching.settings import CONCURRENCY
 
 if TYPE_CHECKING:
     from mlimages.images.fetching.plan import FetchPlan
@@ -24,7 +25,7 @@ def fetch(
     retry: Flag = False,
     attempts: int = 3,
     contact: str | None = None,
-    concurrency: int = 2048,
+    concurrency: int = CONCURRENCY,
     a_host: int = 32,
     host_rate: float | None = None,
     seconds_an_image: float = 60.0,

@@ -8,6 +8,7 @@ import tyro
 
 from mlimages.cli.arguments import DatabasePath
 from mlimages.cli.output import Json, emit, table
+from mlimages.images.fetching.settings import CONCURRENCY
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -16,7 +17,7 @@ def recheck(
     db: DatabasePath,
     *,
     contact: str | None = None,
-    concurrency: int = 2048,
+    concurrency: int = CONCURRENCY,
     a_host: int = 32,
     host_rate: float | None = None,
     allow_private_addresses: Flag = False,

@@ -55,11 +55,10 @@ class TagMatrix:
         absent_rows, absent_columns = absent.nonzero()
         rows = np.concatenate([rows, absent_rows])
         order = np.argsort(rows, kind="stable")
-        columns = np.concatenate([columns, absent_columns])[order]
-        values = np.concatenate([present.values.numpy(), np.zeros(len(absent_rows), np.float32)])[
-            order
-        ]
-        return self._targets(np.bincount(rows, minlength=len(samples)), columns, values)
+        columns = np.concatenate([columns, absent_columns])
+        values = np.concatenate([present.values.numpy(), np.zeros(len(absent_rows), np.float32)])
+        counts = np.bincount(rows, minlength=len(samples))
+        return self._targets(counts, columns[order], values[order])
 
     def present(self, samples: np.ndarray) -> SparseTargets:
         """Their tags only."""

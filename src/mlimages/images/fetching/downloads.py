@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mlimages.images.fetching.placeholders import host_of
+from mlimages.images.fetching.settings import CONCURRENCY
 
 if TYPE_CHECKING:
     from mlimages.images.fetching.client import Answer
 
-CONCURRENCY = 2048
 HELD_BYTES = 64 << 20
 _OTHER_FILES = 256
 

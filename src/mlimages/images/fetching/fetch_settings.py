@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mlimages.errors import InputError
-from mlimages.images.fetching.downloads import CONCURRENCY
 from mlimages.images.fetching.placeholders import COPIES
-from mlimages.images.fetching.settings import NetworkSettings
+from mlimages.images.fetching.settings import CONCURRENCY, NetworkSettings
 from mlimages.images.fetching.shelves import SEAL_SECONDS
 
 

@@ -10,6 +10,8 @@ from mlimages.errors import InputError
 from mlimages.images.fetching.host_state import HostLimits
 
 PRODUCT = "mlimages"
+CONCURRENCY = 2048
+"""Requests under way, all hosts together."""
 DEFAULT_CONTACT = "https://pypi.org/project/mlimages/"
 _POSITIVE = (
     "connections",
@@ -55,8 +57,8 @@ class NetworkSettings:
     ca_file: str | None = None
     hosts: HostLimits = field(default_factory=HostLimits)
     patience: float = 5.0
-    connections: int = 2048
-    idle_connections: int = 2048
+    connections: int = CONCURRENCY
+    idle_connections: int = CONCURRENCY
     idle_seconds: float = 15.0
     connect_seconds: float = 10.0
     answer_seconds: float = 20.0
