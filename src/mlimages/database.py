@@ -60,13 +60,7 @@ from mlimages.labels.streams import Readings
 from mlimages.manifest import PARTITION_ROWS
 from mlimages.publishing import publish
 from mlimages.reports import CompletionReport, ImportReport, PackReport
-from mlimages.selection import (
-    KnownAbsences,
-    Part,
-    Selection,
-    known_absences,
-    select,
-)
+from mlimages.selection import KnownAbsences, Part, Selection, known_absences, select
 from mlimages.store import Store
 from mlimages.taxonomy.categories import Taxonomy
 
