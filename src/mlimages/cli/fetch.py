@@ -123,7 +123,7 @@ def fetch(
 
 def _plan_text(plan: FetchPlan) -> str:
     known = f"size known for {plan.bytes_known:,}, else {plan.typical_bytes:,} bytes each"
-    rate = "the rate of the last run" if plan.measured else "half a second a request"
+    rate = "the rate of the last run" if plan.measured else "a typical rate (none measured)"
     lines = [
         f"{plan.images:,} images to fetch at {plan.addresses:,} addresses on "
         f"{plan.num_hosts:,} hosts",

@@ -52,7 +52,7 @@ class FetchPlan:
         bytes_known: images whose size a source gave; for the others that is `typical_bytes`.
         typical_bytes: mean of those known, of those fetched before, or TYPICAL_BYTES.
         hours: expected; the slowest host counts when it takes longer than all together.
-        measured: whether the rate is that of an earlier run, and not of TYPICAL_SECONDS a request.
+        measured: whether the rate is that of an earlier run, and not a typical one.
         hosts: those of most images, at most SHOWN_HOSTS.
         num_hosts: all.
     """
