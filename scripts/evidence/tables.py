@@ -32,7 +32,7 @@ def write_into(page: Path, text: str) -> None:
     before, begin, rest = content.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise InputError(page, f"has no {BEGIN} and {END}", "name docs/evidence.md")
+        raise InputError(page, f"has no {BEGIN} and {END}", "name a page that has them")
     write_text(page, f"{before}{BEGIN}\n{text}{END}{after}")
 
 
@@ -47,7 +47,7 @@ def _question(question: str, stages: dict[str, Any]) -> str:
             done = str(len(found)) if found else NOT_RUN
             rows.append([arm.label, *(cells if found else [NONE] * len(cells)), done])
     header = ["", *measures.values(), "seeds"]
-    return f"### ({question}) {QUESTIONS[question]}\n\n{_table(header, rows)}"
+    return f"### ({question}) {QUESTIONS[question]}\n\n{markdown_table(header, rows)}"
 
 
 def _cell(values: list[float | None], is_count: bool) -> str:
@@ -76,7 +76,7 @@ def _rates(stages: dict[str, Any]) -> str:
                 for rate, value in found.items()
             ]
             rows.append([arm.name, ", ".join(cells) or NOT_RUN])
-    table = _table(["recipe", "learning rate: mAP after the short run"], rows)
+    table = markdown_table(["recipe", "learning rate: mAP after the short run"], rows)
     return f"### Learning rates\n\n{table}"
 
 
@@ -86,6 +86,7 @@ def _seconds(stages: dict[str, Any]) -> str:
     return f"{runs} of {SEEDS * len(ARMS)} rows, {format_duration(total)} in all.\n"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table of Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.transfer import worlds
@@ -15,7 +16,7 @@ from mlimages.errors import CheckpointError, InterruptedTrainingError, TrainingE
 from mlimages.training.checkpoint import newest_checkpoint
 from mlimages.training.inference import load_model
 from mlimages.transfer.cost import measure_cost
-from mlimages.transfer.data import TransferPhotos, read_data
+from mlimages.transfer.data import TransferPhotos, build_task, read_data
 from mlimages.transfer.loop import Session, transfer
 from mlimages.transfer.recipe import TransferRecipe
 from mlimages.transfer.tasks.classification import Classification
@@ -209,3 +210,15 @@ def test_the_cost_is_measured_and_nothing_is_written(place: Path, tmp_path: Path
     assert cost.steps == 60
     assert cost.hours == pytest.approx(cost.seconds_per_step * 60 / 3600)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_found_box_thinner_than_a_pixel_is_drawn(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of("detection", data={"layout": "voc", "size": 64, "long_side": 96})
+    task = build_task(recipe, photos_of(recipe, place))
+    thin = np.array([[20.0, 10.0, 19.4, 30.0]])  # from 19.0 to 19.4, as VOC counts
+    monkeypatch.setattr(task, "detect", lambda image: (thin, np.array([0.9]), np.array([0])))
+    picture = task.picture(0)
+    assert picture.shape == (worlds.HEIGHT, worlds.WIDTH, 3)
+    assert not np.array_equal(picture[15:25, 19], picture[15:25, 30])

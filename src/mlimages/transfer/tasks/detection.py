@@ -157,14 +157,20 @@ class Detection(BackboneTask):
         canvas = Image.fromarray(image)
         pen = ImageDraw.Draw(canvas)
         for box, label in zip(self.test.boxes[index], self.test.labels[index], strict=True):
-            pen.rectangle((box - 1).tolist(), outline=_TRUE_COLOUR, width=3)
+            pen.rectangle(_corners(box), outline=_TRUE_COLOUR, width=3)
             pen.text((box[0] + 3, box[1] + 1), self.test.classes[label], fill=_TRUE_COLOUR)
         for box, score, label in zip(boxes, scores, labels, strict=True):
             if score >= SHOWN_FROM:
-                pen.rectangle((box - 1).tolist(), outline=_FOUND_COLOUR, width=2)
+                pen.rectangle(_corners(box), outline=_FOUND_COLOUR, width=2)
                 name = f"{self.test.classes[label]} {score:.2f}"
                 pen.text((box[0] + 3, box[3] - 13), name, fill=_FOUND_COLOUR)
         return np.asarray(canvas)
+
+
+def _corners(box: np.ndarray) -> list[float]:
+    """Corners to draw; as VOC writes it, a box thinner than a pixel ends before it begins."""
+    first = box[:2] - 1
+    return [*first.tolist(), *np.maximum(box[2:] - 1, first).tolist()]
 
 
 def coco_average_precision(
