@@ -146,17 +146,17 @@ def test_a_run_killed_in_its_last_evaluation_keeps_its_time_and_loss(tmp_path: P
 
 
 def test_time_and_images_add_up_over_sessions(tmp_path: Path, monkeypatch) -> None:
-    from mlimages.training.loop import _Run
+    from mlimages.training.loop import Pretraining
 
     out = tmp_path / "run"
-    update = _Run._update
+    update = Pretraining.update
 
-    def fail_late(self: _Run, *arguments):
+    def fail_late(self: Pretraining, *arguments):
         if self.state.step == 6:
             raise KeyboardInterrupt
         return update(self, *arguments)
 
-    monkeypatch.setattr(_Run, "_update", fail_late)
+    monkeypatch.setattr(Pretraining, "update", fail_late)
     with pytest.raises(KeyboardInterrupt):
         train(FakeDatabase(), tiny_recipe("checkpoint.every_steps=3"), out)
     monkeypatch.undo()

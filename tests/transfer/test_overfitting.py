@@ -17,7 +17,7 @@ from mlimages.training.checkpoint import newest_checkpoint
 from mlimages.training.inference import load_model
 from mlimages.transfer.cost import measure_cost
 from mlimages.transfer.data import TransferPhotos, build_task, read_data
-from mlimages.transfer.loop import Session, transfer
+from mlimages.transfer.loop import Transfer, transfer
 from mlimages.transfer.recipe import TransferRecipe
 from mlimages.transfer.tasks.classification import Classification
 
@@ -108,7 +108,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     )
     photos = photos_of(recipe, place)
     whole = transfer(recipe, photos, tmp_path / "whole")
-    monkeypatch.setattr(Session, "update", killed_at(2))
+    monkeypatch.setattr(Transfer, "update", killed_at(2))
     with pytest.raises(KeyboardInterrupt):
         transfer(recipe, photos, tmp_path / "killed")
     monkeypatch.undo()
@@ -126,7 +126,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
 
 
 def killed_at(step: int):
-    update = Session.update
+    update = Transfer.update
 
     def dying(self, samples, rate):
         if self.step == step:
@@ -161,7 +161,7 @@ def test_other_photos_are_refused_on_resume(
 ) -> None:
     recipe = recipe_of("classification", checkpoint={"every_steps": 1})
     photos = photos_of(recipe, place)
-    monkeypatch.setattr(Session, "update", killed_at(1))
+    monkeypatch.setattr(Transfer, "update", killed_at(1))
     with pytest.raises(KeyboardInterrupt):
         transfer(recipe, photos, tmp_path / "run")
     fewer = TransferPhotos(photos.train.take([0, 1, 2, 3]), photos.test, [])
@@ -191,13 +191,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 def test_sigterm_saves_and_says_how_to_go_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = Session.update
+    update = Transfer.update
 
     def signalled(self, samples, rate):
         os.kill(os.getpid(), signal.SIGTERM)
         return update(self, samples, rate)
 
-    monkeypatch.setattr(Session, "update", signalled)
+    monkeypatch.setattr(Transfer, "update", signalled)
     recipe = recipe_of("classification")
     with pytest.raises(InterruptedTrainingError, match="after update 1"):
         transfer(recipe, photos_of(recipe, place), tmp_path / "run")

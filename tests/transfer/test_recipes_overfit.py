@@ -17,7 +17,7 @@ from tests.transfer.test_transfer_recipes import NAMES
 from mlimages.training.checkpoint import newest_checkpoint
 from mlimages.transfer.data import AnyPhotos, TransferPhotos
 from mlimages.transfer.datasets import coco, folders, voc
-from mlimages.transfer.loop import Session, transfer
+from mlimages.transfer.loop import Transfer, transfer
 from mlimages.transfer.recipe import TransferRecipe, find_transfer_recipe
 
 TRAINED = [name for name in NAMES if find_transfer_recipe(name).task != "probe"]
@@ -86,7 +86,7 @@ def test_it_learns_eight_photos_by_heart_though_it_is_killed(
     recipe = shrunk(name).override("checkpoint.every_steps=20")
     photos = eight_photos(recipe, tmp_path / "data")
     assert len(photos.train) == 8
-    monkeypatch.setattr(Session, "update", killed_at(30))
+    monkeypatch.setattr(Transfer, "update", killed_at(30))
     with pytest.raises(KeyboardInterrupt):
         transfer(recipe, photos, tmp_path / "run")
     monkeypatch.undo()

@@ -69,12 +69,11 @@ class Probe:
                 lambda: labelled_photos(place, self.settings.probe_images)
             )
 
-    def is_due(self) -> bool:
-        """Whether the update just done was the last of so many epochs, but not of the run."""
-        return self.photos is not None and self.setup.ends_epochs(self.settings.probe_every_epochs)
+    def measure(self, epoch: float) -> dict[str, Any] | None:
+        """Median accuracy of either method on the network as it is now, at this epoch.
 
-    def measure(self) -> dict[str, Any] | None:
-        """Median accuracy of either method on the network as it is now; None without photos."""
+        None without photos.
+        """
         setup, photos = self.setup, self.photos
         if photos is None:
             return None
@@ -86,7 +85,7 @@ class Probe:
         found = setup.ranks.share(found)
         logger.info(
             "epoch %.2f  probes: linear %.4f, kNN %.4f over %d classes",
-            setup.epoch,
+            epoch,
             found["linear"],
             found["knn"],
             found["classes"],

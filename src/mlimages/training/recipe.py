@@ -42,6 +42,12 @@ class RecipeFile(Section):
     """The published or measured result, and where it was measured."""
     seed: int = 0
     """Of weights, order, augmentation and the loss's choice of negatives."""
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    hardware: HardwareSettings = field(default_factory=HardwareSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     def __post_init__(self) -> None:
         self.expect("seed", 0 <= self.seed < 2**63, "0 to 2**63 - 1")
@@ -110,14 +116,8 @@ class Recipe(RecipeFile):
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     loss: LossSettings = field(default_factory=LossSettings)
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     mixing: MixingSettings = field(default_factory=MixingSettings)
-    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    hardware: HardwareSettings = field(default_factory=HardwareSettings)
-    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
 
 R = TypeVar("R", bound=RecipeFile)

@@ -12,7 +12,6 @@ from mlimages.training.data import TrainingData
 from mlimages.training.distribution import Ranks
 from mlimages.training.objective import OutputStatistics
 from mlimages.training.recipe import Recipe
-from mlimages.training.schedule import total_steps
 from mlimages.training.state import build_state, describe_categories, describe_model
 from mlimages.training.tags import TagMatrix, choose_outputs, fingerprint
 
@@ -34,7 +33,6 @@ class Setup:
         selection: the images that are trained on.
         outputs: vocabulary indices of the network's outputs.
         data, reader: the batches, and what reads images.
-        total_steps: updates of the whole run.
         state: the network, its loss and its optimizer.
         model: the content of model.json.
         fingerprint: changes when the same steps would see other images or tags.
@@ -52,7 +50,6 @@ class Setup:
         where, most = recipe.data.cache, recipe.data.cache_gb
         self.reader = db.reader(ShardCache(where, most) if where else None)
         self.data = TrainingData(self.reader, self.selection, tags, recipe, ranks)
-        self.total_steps = total_steps(recipe.schedule, len(self.data), recipe.data.batch_size)
         # What is trained.
         self.statistics = OutputStatistics.of(
             tags.frequencies(), len(self.data), hierarchy, self.outputs
@@ -79,23 +76,6 @@ class Setup:
     def connect(self) -> None:
         """Let the ranks exchange gradients from now on; called by all of them."""
         self.state.connect(self.ranks, self.recipe.hardware)
-
-    @property
-    def samples_seen(self) -> int:
-        """Images seen, repeats included."""
-        return self.state.step * self.recipe.data.batch_size
-
-    @property
-    def epoch(self) -> float:
-        """How often each image has been seen."""
-        return self.samples_seen / len(self.data)
-
-    def ends_epochs(self, every: int) -> bool:
-        """Whether the update just done was the last of `every` epochs, but not of the run."""
-        if not every or self.state.step == self.total_steps:
-            return False
-        before = (self.samples_seen - self.recipe.data.batch_size) / len(self.data)
-        return self.epoch // every > before // every
 
     @property
     def parameters(self) -> int:

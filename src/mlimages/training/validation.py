@@ -31,12 +31,8 @@ class Validation:
         except MlimagesError as error:
             logger.warning("%s: %s; training without evaluation", error.thing, error.cause)
 
-    def is_due(self) -> bool:
-        """Whether the update just done was the last of so many epochs, but not of the run."""
-        return self.setup.ends_epochs(self.settings.every_epochs)
-
-    def measure(self) -> EvaluationReport | None:
-        """Measure the network as it is now; None without a validation split."""
+    def measure(self, epoch: float) -> EvaluationReport | None:
+        """Measure the network as it is now, at this epoch; None without a validation split."""
         setup = self.setup
         if self.selection is None:
             return None
@@ -53,7 +49,7 @@ class Validation:
         metrics, baseline = report.model.summary(), report.baseline.summary()
         logger.info(
             "epoch %.2f  macro mAP %.4f (frequencies: %.4f) over %d categories",
-            setup.epoch,
+            epoch,
             metrics["map_macro"],
             baseline["map_macro"],
             metrics["categories"],

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mlimages.images.augmentation import AugmentationSettings
 from mlimages.models.detector import DetectorKind
 from mlimages.models.heads import HeadName
 from mlimages.models.segmenter import SegmenterKind
-from mlimages.training.operation import CheckpointSettings, HardwareSettings
 from mlimages.training.recipe import RecipeFile, find_recipe_of
-from mlimages.training.settings import OptimizerSettings, ScheduleSettings, Section
+from mlimages.training.settings import Section
 
 TaskName = Literal["classification", "multilabel", "detection", "segmentation", "probe"]
 FOLDER = "transfer"  # of the named recipes, below those of pretraining
@@ -170,12 +168,7 @@ class TransferRecipe(RecipeFile):
     model: TransferModel = field(default_factory=TransferModel)
     data: TransferData = field(default_factory=TransferData)
     loss: TransferLoss = field(default_factory=TransferLoss)
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: TransferEvaluation = field(default_factory=TransferEvaluation)
-    hardware: HardwareSettings = field(default_factory=HardwareSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
