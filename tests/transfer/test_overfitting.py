@@ -156,6 +156,16 @@ def test_a_finished_run_is_shown_again(place: Path, tmp_path: Path) -> None:
     assert transfer(recipe, photos, tmp_path / "run", resume=True) == result
 
 
+def test_a_run_writes_the_logs_that_are_asked_for(place: Path, tmp_path: Path) -> None:
+    changes = {"schedule": {"epochs": 1}, "logging": {"page": False, "tensorboard": True}}
+    recipe = recipe_of("classification", **changes)
+    transfer(recipe, photos_of(recipe, place), tmp_path / "run")
+    kinds = [line.split(",")[0] for line in (tmp_path / "run/metrics.csv").read_text().splitlines()]
+    assert kinds == ["kind", "train", "evaluation"]
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert not list((tmp_path / "run").glob("*.html"))
+
+
 def test_other_photos_are_refused_on_resume(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
