@@ -61,13 +61,13 @@ TASKS = {
     "segmentation": (
         "segmentation, mIoU",
         "voc2012-segmentation-v3-os16",
-        ("schedule.epochs=8", "data.size=256", "evaluation.short_side=256", "data.batch_size=8"),
+        ("schedule.epochs=6", "data.size=256", "evaluation.short_side=256", "data.batch_size=8"),
     ),
     "detection": (
         "detection, AP (11 points)",
         "voc2007-detection-0712-fpn",
         (
-            *("schedule.epochs=6", "data.size=192", "data.long_side=300"),
+            *("schedule.epochs=5", "data.size=192", "data.long_side=300"),
             *("data.batch_size=4", "model.regions=32"),
         ),
     ),
