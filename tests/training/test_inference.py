@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.training.fakes import FakeDatabase, tiny_recipe
+from sklearn.metrics import average_precision_score
+from tests.training.fakes import FakeDatabase, tags_of, tiny_recipe
 
 from mlimages.errors import CheckpointError, InputError
+from mlimages.metrics.results import Negatives
 from mlimages.models.interface import run_batches
 from mlimages.models.network import TagNetwork
 from mlimages.schemas import PREDICTIONS
+from mlimages.selection import KnownAbsences
 from mlimages.training.evaluation import Vocabulary, evaluate
 from mlimages.training.inference import (
     LoadedModel,
@@ -113,6 +117,58 @@ def test_evaluation_counts_categories_without_an_output(run: Path) -> None:
     assert report.model.average_precision[4] == pytest.approx(prevalence)
     assert report.baseline.average_precision[1] == pytest.approx(0.5)
     assert report.model.map_macro > report.baseline.map_macro
+
+
+@pytest.mark.parametrize("kind", ["verified", "exhaustive"])
+def test_known_negatives_are_those_that_somebody_told(run: Path, kind: Negatives) -> None:
+    db, model = FakeDatabase(), load_model(run)
+    selection = db.select("validation")
+    known = dataclasses.replace(
+        db.absences(selection),
+        # The first image lacks all that is below a scene, but what it is tagged with.
+        indptr=np.minimum(np.arange(21), 3),
+        categories=np.array([0, 3, 2], np.int32),
+    )
+    truth = [set(tags_of(row)) for row in selection.rows]
+    if kind == "verified":
+        absent = [{1, 2, 3}, {3}, {2}] + [set()] * 17
+    else:
+        absent = [{1} if row % 2 else set() for row in selection.rows.tolist()]
+    images = np.stack([db.reader().image(int(row)) for row in selection.rows])
+    scores = model.probabilities(np.stack([model.preprocess(image) for image in images]))
+    expected = {}
+    for category in range(4):
+        judged = [category in truth[i] | absent[i] for i in range(20)]
+        labels = [category in tags for tags in truth]
+        if any(category in absent[i] - truth[i] for i in range(20)):
+            expected[category] = (
+                average_precision_score(np.array(labels)[judged], scores[judged, category]),
+                np.mean(np.array(labels)[judged]),
+            )
+    vocabulary = Vocabulary.of(db, db.select("train"))
+    report = evaluate(model, db.reader(), vocabulary, selection, 1, 6, negatives=kind, known=known)
+    assert report.model.negatives == report.baseline.negatives == kind
+    assert report.model.categories == len(expected) > 0
+    for category, (ours, constant) in expected.items():
+        assert report.model.average_precision[category] == pytest.approx(ours)
+        assert report.baseline.average_precision[category] == pytest.approx(constant)
+    assert report.model.map_macro == pytest.approx(np.mean([v for v, _ in expected.values()]))
+    groups = report.parts()["by_depth"].values()
+    assert sum(group["categories"] for group in groups) == len(expected)
+
+
+@pytest.mark.parametrize("kind", ["verified", "exhaustive"])
+def test_negatives_that_nobody_told_are_an_error(run: Path, kind: Negatives) -> None:
+    db, model = FakeDatabase(), load_model(run)
+    selection = db.select("validation")
+    nothing = KnownAbsences(
+        np.zeros(21, int), np.empty(0, np.int32), np.zeros(20, int), (np.empty(0, np.int32),)
+    )
+    vocabulary = Vocabulary.of(db, db.select("train"))
+    arguments = (model, db.reader(), vocabulary, selection)
+    with pytest.raises(InputError, match=rf"the {kind} negatives of the images") as caught:
+        evaluate(*arguments, negatives=kind, known=nothing)
+    assert "closed-world" in caught.value.action
 
 
 def evaluate_on(db: FakeDatabase, model: LoadedModel) -> None:

@@ -21,14 +21,15 @@ def evaluate(
     split: str = "validation",
     subset: Literal["all", "multi", "single"] = "all",
     minimum_positives: int = 10,
+    negatives: Literal["closed-world", "verified", "exhaustive"] = "closed-world",
     device: str = "auto",
     json: Json = False,
 ) -> None:
     """Measure a network on a split, beside a baseline that predicts category frequencies.
 
-    Every image counts as a negative of the categories it is not tagged with. Mean average precision
-    is also told by frequency (head: above 100 training images, tail: below 20) and by depth
-    in the hierarchy, and how often a category outscores its parent. --json has every category.
+    Mean average precision is also told by frequency (head: above 100 training images, tail: below
+    20) and by depth in the hierarchy, and how often a category outscores its parent. --json has
+    every category.
 
     Example: mlimages evaluate runs/photos DB --split validation
 
@@ -37,6 +38,9 @@ def evaluate(
         split: Split to measure on.
         subset: Images of multi-label sources, of single-label sources, or all.
         minimum_positives: Positives that a category needs to enter mean average precision.
+        negatives: Of average precision: images without the tag (closed-world); those of which
+            someone said that it is absent (verified); those of sources that name all they see
+            (exhaustive).
         device: auto, cpu or cuda.
     """
     from mlimages.database import Database
@@ -45,7 +49,7 @@ def evaluate(
 
     database = Database.open(db)
     loaded = load_model(model, device)
-    report = evaluate_database(loaded, database, split, subset, minimum_positives)
+    report = evaluate_database(loaded, database, split, subset, minimum_positives, negatives)
     metrics, baseline = report.model.summary(), report.baseline.summary()
     parts = report.parts()
     content = {

@@ -13,7 +13,8 @@
 Every average precision says what its negatives are. "closed-world": every category that an image is
 not tagged with; with incomplete tags the numbers are too low, the same for all models. "verified":
 only where someone said that the category is absent. "exhaustive": only where the silence of a
-source that names all of its categories says so.
+source that names all of its categories says so. With the last two, a category of which no negative
+is known enters neither mean.
 
 Scores arrive in batches, and on several ranks; the result is the same, exactly.
 """
@@ -26,7 +27,7 @@ import numpy as np
 
 from mlimages.metrics.counting import Thresholds, count_all_scores, count_scores
 from mlimages.metrics.pairs import Pairs, PairStore, count_pairs
-from mlimages.metrics.results import MultilabelResult, Negatives, TopScores
+from mlimages.metrics.results import MultilabelResult, Negatives, TopScores, is_measured
 from mlimages.metrics.scores import MEMORY_BYTES, ScoreStore
 from mlimages.metrics.top import top_indices
 
@@ -147,7 +148,8 @@ class MultilabelMetrics:
         categories = self._ranks.gather(local.categories)
         scores = self._ranks.gather(local.scores)
         support = np.bincount(categories, minlength=self.num_categories)
-        enough = support >= self.minimum_positives
+        negatives = self._negative_support(support, images, local)
+        enough = is_measured(support, negatives, self.minimum_positives, self.negatives)
         thresholds = Thresholds(categories, scores, self.num_categories)
         precisions = self._average_precisions(thresholds, local)
         instance, per_class = self._top(support)
@@ -162,7 +164,7 @@ class MultilabelMetrics:
             precisions,
             support,
             self.negatives,
-            self._negative_support(support, images, local),
+            negatives,
         )
 
     def _average_precisions(self, thresholds: Thresholds, local: Pairs) -> np.ndarray:
@@ -263,28 +265,3 @@ class MultilabelMetrics:
             recalls = hits[present] / support[present]
             per_class[f"top{k}"] = TopScores.of(float(precisions.mean()), float(recalls.mean()))
         return instance, per_class
-
-
-def frequency_baseline(
-    frequencies: np.ndarray,
-    indptr: np.ndarray,
-    categories: np.ndarray,
-    minimum_positives: int = 1,
-    ranks: Ranks | None = None,
-) -> MultilabelResult:
-    """The measures of predicting every category's training frequency for every image.
-
-    Its average precision is the prevalence of each category; its top k are always the same.
-
-    Args:
-        frequencies: [num_categories], such as the share of training images with each category.
-        indptr, categories: tags of the images, as in `MultilabelMetrics.update`.
-        minimum_positives, ranks: as in `MultilabelMetrics`.
-    """
-    metrics = MultilabelMetrics(len(frequencies), minimum_positives, ranks=ranks)
-    scores = np.asarray(frequencies, dtype=np.float32)
-    for start in range(0, len(indptr) - 1, 1024):
-        part = indptr[start : start + 1025]
-        # Broadcasting gives a view: the baseline needs no memory of its own.
-        metrics.update(np.broadcast_to(scores, (len(part) - 1, len(scores))), part, categories)
-    return metrics.compute()

@@ -11,6 +11,14 @@ import numpy as np
 Negatives = Literal["closed-world", "verified", "exhaustive"]
 
 
+def is_measured(
+    positives: np.ndarray, negatives: np.ndarray, minimum_positives: int, kind: Negatives
+) -> np.ndarray:
+    """Whether each category enters the means: with the positives and negatives that it has."""
+    enough = positives >= minimum_positives
+    return enough if kind == "closed-world" else enough & (negatives > 0)
+
+
 @dataclass(frozen=True)
 class TopScores:
     """Precision, recall and F1 (from the averaged two) of the k highest scores."""
@@ -66,8 +74,11 @@ class MultilabelResult:
             without any), and its negatives.
         """
         found: dict[str, dict[str, Any]] = {}
+        measured = is_measured(
+            self.support, self.negative_support, self.minimum_positives, self.negatives
+        )
         for name, members in groups.items():
-            counted = members[self.support[members] >= self.minimum_positives]
+            counted = members[measured[members]]
             values = self.average_precision[counted]
             found[name] = {
                 "categories": len(counted),

@@ -12,11 +12,13 @@ from mlimages.errors import InputError, MlimagesError
 from mlimages.images.shards import ShardReader
 from mlimages.metrics.consistency import Consistency, ConsistencyMeter
 from mlimages.metrics.groups import HEAD_ABOVE, TAIL_BELOW, by_depth, by_frequency
-from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult, frequency_baseline
-from mlimages.selection import Selection
+from mlimages.metrics.multilabel import MultilabelMetrics, MultilabelResult
+from mlimages.metrics.results import Negatives
+from mlimages.selection import KnownAbsences, Selection
 from mlimages.taxonomy.hierarchy import Hierarchy
 from mlimages.training.distribution import Ranks
 from mlimages.training.inference import LoadedModel
+from mlimages.training.negatives import KnownNegatives
 from mlimages.training.prediction import model_outputs, score_images
 
 
@@ -119,6 +121,8 @@ def evaluate(
     minimum_positives: int = 10,
     batch_size: int = 100,
     ranks: Ranks | None = None,
+    negatives: Negatives = "closed-world",
+    known: KnownAbsences | None = None,
 ) -> EvaluationReport:
     """Measure a model.
 
@@ -130,22 +134,38 @@ def evaluate(
         minimum_positives: positives that a category needs to enter mean average precision.
         batch_size: images a forward pass.
         ranks: processes that all call this and each measure a part of the images.
+        negatives: of average precision; see metrics/multilabel.py.
+        known: what is known not to be in the images; for all negatives but "closed-world".
 
     Raises:
-        InputError: no image can be read, the model's outputs are not finite, or it has no category
-            of the vocabulary.
+        InputError: no image can be read, the model's outputs are not finite, it has no category
+            of the vocabulary, or there are no such negatives.
     """
     ranks, keys = ranks or Ranks(), vocabulary.keys
     outputs, places = model_outputs(model, keys)
     columns = np.union1d(places, np.unique(selection.categories)).astype(np.int64)
     column_of = np.full(len(keys), -1, dtype=np.int64)
     column_of[columns] = np.arange(len(columns))
-    metrics = MultilabelMetrics(len(columns), minimum_positives, ranks=ranks)
+    counted = (
+        KnownNegatives(negatives, known, selection, vocabulary.hierarchy, columns)
+        if known is not None
+        else None
+    )
+    metrics, baseline = (
+        MultilabelMetrics(
+            len(columns),
+            minimum_positives,
+            negatives,
+            counted.exhaustive if counted else None,
+            ranks,
+        )
+        for _ in range(2)
+    )
+    frequencies = vocabulary.training_images[columns] / max(1, vocabulary.images)
     order = np.argsort(places)
     meter = ConsistencyMeter(*vocabulary.edges_between(places[order]), ranks)
     mine = np.arange(ranks.rank, len(selection), ranks.size)
-    broken: list[str] = []
-    kept_indptr, kept_categories = [np.zeros(1, dtype=np.int64)], []
+    broken, seen = list[str](), 0
     scored = score_images(model, reader, selection.rows[mine], batch_size, broken)
     for positions, probabilities in scored:
         if not np.isfinite(probabilities).all():
@@ -155,25 +175,22 @@ def evaluate(
         scores = np.zeros((len(positions), len(columns)), dtype=np.float32)
         scores[:, column_of[places]] = probabilities[:, outputs]
         indptr, categories = _tags_of(selection, mine[positions])
-        metrics.update(scores, indptr, column_of[categories])
+        tags = column_of[categories]
+        absent = counted.of(mine[positions], indptr, tags) if counted else {}
+        metrics.update(scores, indptr, tags, **absent)
+        # A view: it needs no memory of its own.
+        constant = np.broadcast_to(frequencies.astype(np.float32), scores.shape)
+        baseline.update(constant, indptr, tags, **absent)
+        seen += len(positions)
         meter.update(probabilities[:, outputs[order]])
-        kept_indptr.append(indptr[1:] + kept_indptr[-1][-1])
-        kept_categories.append(column_of[categories])
     broken = [line for lines in ranks.collect(broken) for line in lines]
-    if not ranks.sum(np.array(len(kept_indptr) - 1)):
+    if not ranks.sum(np.array(seen)):
         problem = f"none of {len(selection):,} can be read" + (f" ({broken[0]})" if broken else "")
         raise InputError("the images to measure on", problem, "run: mlimages check DB")
-    baseline = frequency_baseline(
-        vocabulary.training_images[columns] / max(1, vocabulary.images),
-        np.concatenate(kept_indptr),
-        np.concatenate([np.empty(0, np.int64), *kept_categories]),
-        minimum_positives,
-        ranks,
-    )
     names = tuple(keys[column] for column in columns)
     return EvaluationReport(
         metrics.compute(),
-        baseline,
+        baseline.compute(),
         names,
         vocabulary.training_images[columns],
         vocabulary.hierarchy.depths[columns],
@@ -188,8 +205,9 @@ def evaluate_database(
     split: str = "validation",
     part: Literal["all", "multi", "single"] = "all",
     minimum_positives: int = 10,
+    negatives: Negatives = "closed-world",
 ) -> EvaluationReport:
-    """Measure a model on a split of a database.
+    """Measure a model on a split of a database; arguments and errors are those of `evaluate`.
 
     The baseline's frequencies are those of the split "train", or, without one, of all images.
     """
@@ -198,7 +216,16 @@ def evaluate_database(
         seen = db.select(split="train", packed=False)
     except MlimagesError:
         seen = db.select(packed=False)
-    return evaluate(model, db.reader(), Vocabulary.of(db, seen), selection, minimum_positives)
+    known = None if negatives == "closed-world" else db.absences(selection)
+    return evaluate(
+        model,
+        db.reader(),
+        Vocabulary.of(db, seen),
+        selection,
+        minimum_positives,
+        negatives=negatives,
+        known=known,
+    )
 
 
 def _tags_of(selection: Selection, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from mlimages.metrics.results import Negatives
 from mlimages.training.settings import Section
 
 
@@ -44,6 +45,9 @@ class EvaluationSettings(Section):
     """0: only at the end."""
     minimum_positives: int = 10
     """Positives that a category needs to enter mean average precision."""
+    negatives: Negatives = "closed-world"
+    """Of average precision: what has no tag, is "verified" to be absent, or left unsaid by an
+    "exhaustive" source; see metrics/multilabel.py."""
     batch_size: int = 100
     probe: str = ""
     """A folder of class folders, or a database with single-label images, on whose features a linear

@@ -23,13 +23,16 @@ class Validation:
     def __init__(self, setup: Setup, name: str) -> None:
         self.setup, self.name = setup, name
         self.settings = setup.recipe.evaluation
-        self.selection = None
+        self.selection, self.known = None, None
         if not self.settings.split:
             return
         try:
             self.selection = setup.db.select(self.settings.split, part=setup.recipe.data.part)
         except MlimagesError as error:
             logger.warning("%s: %s; training without evaluation", error.thing, error.cause)
+            return
+        if self.settings.negatives != "closed-world":
+            self.known = setup.db.absences(self.selection)
 
     def measure(self, epoch: float) -> EvaluationReport | None:
         """Measure the network as it is now, at this epoch; None without a validation split."""
@@ -45,6 +48,8 @@ class Validation:
                 self.settings.minimum_positives,
                 self.settings.batch_size,
                 setup.ranks,
+                self.settings.negatives,
+                self.known,
             )
         metrics, baseline = report.model.summary(), report.baseline.summary()
         logger.info(
