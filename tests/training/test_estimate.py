@@ -9,6 +9,7 @@ from tests.conftest import REPOSITORY
 from tests.training.fakes import FakeDatabase
 
 from mlimages.database import Database
+from mlimages.errors import RecipeError
 from mlimages.training.estimate import estimate
 from mlimages.training.recipe import find_recipe
 
@@ -40,3 +41,14 @@ def test_every_recipe_is_measured_without_being_trained(
     assert weights < found.checkpoint_bytes < 1.2 * weights
     assert found.storage_bytes >= 3 * found.checkpoint_bytes
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_is_built_for_one_size_cannot_see_growing_images() -> None:
+    sizes = ("data.image_size=48", "data.early_sizes=[32]", "data.size_epochs=[1]")
+    recipe = find_recipe("photos").override(
+        *TINY, *sizes, "model.backbone=timm:vit_tiny_patch16_224"
+    )
+    db: Database = FakeDatabase()  # type: ignore[assignment]
+    with pytest.raises(RecipeError, match=r"early_sizes: timm:vit.* images of 32 pixels"):
+        estimate(db, recipe)
+    assert estimate(db, recipe.override("data.early_sizes=[]", "data.size_epochs=[]")).steps

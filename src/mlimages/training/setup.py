@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from mlimages.database import Database
-from mlimages.errors import InputError
+from mlimages.errors import InputError, RecipeError
 from mlimages.images.shard_cache import ShardCache
 from mlimages.selection import KnownAbsences
 from mlimages.taxonomy.hierarchy import Hierarchy
@@ -26,7 +28,8 @@ class Setup:
 
     Raises:
         InputError: the split has no images, or no category has enough.
-        RecipeError: a batch cannot be divided among the ranks.
+        RecipeError: a batch cannot be divided among the ranks, or the network cannot take images of
+            an early size.
 
     Attributes:
         keys: the database's vocabulary.
@@ -55,6 +58,7 @@ class Setup:
             tags.frequencies(), len(self.data), hierarchy, self.outputs
         )
         self.state = build_state(recipe, self.statistics, ranks.device)
+        self._check_sizes()
         categories = describe_categories(db, self.outputs)
         self.model = describe_model(recipe, self.state.network, categories)
         self.fingerprint = fingerprint(self.selection, [self.keys[i] for i in self.outputs], known)
@@ -72,6 +76,19 @@ class Setup:
                 "set loss.unknown to weighted or negative",
             )
         return found
+
+    def _check_sizes(self) -> None:
+        """Some of timm's networks are built for one size of image: say so before training."""
+        for size in self.recipe.data.early_sizes:
+            try:
+                with self.state.measured() as network, torch.no_grad():
+                    network(torch.zeros((1, 3, size, size), device=self.ranks.device))
+            except (AssertionError, RuntimeError, ValueError) as error:
+                raise RecipeError(
+                    "data.early_sizes",
+                    f"{self.recipe.model.backbone} cannot take images of {size} pixels ({error})",
+                    "leave it empty, or name a convolutional network",
+                ) from None
 
     def connect(self) -> None:
         """Let the ranks exchange gradients from now on; called by all of them."""
